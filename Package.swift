@@ -1,0 +1,84 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The package reads from the bottom up as the data flows: bytes and text, then the parsers and the kernel, then what is decided
+// on them, then the programs. An arrow only ever points down; `make lint` builds with the check that enforces it.
+
+let settings: [SwiftSetting] = [
+  .strictMemorySafety(),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .treatAllWarnings(as: .error),
+]
+
+func library(_ name: String, uses dependencies: [Target.Dependency] = [], also extra: [SwiftSetting] = []) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: settings + extra)
+}
+
+func program(_ name: String, uses dependencies: [Target.Dependency]) -> Target {
+  .executableTarget(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func c(_ name: String) -> Target { .systemLibrary(name: name, path: "Sources/C/\(name)") }
+
+func tests(_ name: String, uses dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+  .testTarget(name: name, dependencies: dependencies, resources: resources, swiftSettings: settings)
+}
+
+let package = Package(
+  name: "callgate",
+  products: [
+    .executable(name: "callgate", targets: ["callgate"]),
+    .executable(name: "callgatectl", targets: ["callgatectl"]),
+    .executable(name: "callgate-supervisor", targets: ["callgate-supervisor"]),
+    .executable(name: "callgate-inspector", targets: ["callgate-inspector"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
+  ],
+  targets: [
+    // C, one importer each.
+    c("CLinux"), c("CSeccomp"), c("CCap"), c("CZydis"), c("CBPF"), c("CJansson"), c("CYAML"),
+
+    // Bytes and text.
+    library("Bytes", also: [.enableExperimentalFeature("Lifetimes")]),
+    library("JSON", uses: ["CJansson"]),
+    library("YAML", uses: ["CYAML"]),
+    library("ProcFS"),
+    library("Diagnostics"),
+
+    // The parsers of attacker-owned files. Only the inspector links them.
+    library("ELF", uses: ["Bytes"]),
+    library("X86", uses: ["CZydis"]),
+    library("Unwind", uses: ["Bytes", "ELF"]),
+
+    // What a container asks for, and what the administrator grants.
+    library("OCI", uses: ["JSON", "Diagnostics"]),
+    library("Profile", uses: ["YAML", "Diagnostics"]),
+    library("Settings", uses: ["Diagnostics", "Profile", .product(name: "TOMLKit", package: "TOMLKit")]),
+    library("Filter", uses: ["CSeccomp", "Kernel", "OCI", "Profile", "Diagnostics"]),
+
+    // The kernel, and the words the processes say to one another.
+    library("Kernel", uses: ["CLinux", "CCap", "CBPF"]),
+    library("Wire", uses: ["Bytes"]),
+    library("Plan", uses: ["JSON", "Profile", "Diagnostics"]),
+    library("Report", uses: ["JSON", "Wire", "Diagnostics"]),
+    library("Launch", uses: ["Kernel", "Plan", "Diagnostics"]),
+
+    // What is done with them.
+    library("Inspection", uses: ["Bytes", "ELF", "Unwind", "X86", "Wire"]),
+    library("Supervisor", uses: ["JSON", "Kernel", "Plan", "Profile", "ProcFS", "Report", "Wire", "Diagnostics"]),
+
+    program("callgate", uses: ["Diagnostics", "Filter", "JSON", "Kernel", "Launch", "OCI", "Plan", "Profile", "Settings"]),
+    program(
+      "callgatectl",
+      uses: [
+        "Diagnostics", "Filter", "JSON", "Kernel", "Launch", "OCI", "Plan", "Profile", "Report", "Settings",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+    program("callgate-supervisor", uses: ["Diagnostics", "Kernel", "Plan", "Supervisor"]),
+    program("callgate-inspector", uses: ["ELF", "Inspection", "Kernel", "ProcFS", "Wire"]),
+  ]
+)

@@ -1,0 +1,78 @@
+/// How hard a check is enforced.
+package enum Setting: String, CaseIterable, Sendable { case enforce, audit, off }
+
+/// What happens when an enforced check is violated.
+package enum Action: Equatable, Sendable {
+  /// SIGKILL to the whole process before any answer.
+  case killProcess
+  /// The syscall fails with this errno.
+  case errno(Int32)
+}
+
+/// A condition on one argument: `(argument & mask) == value`, or its negation. All a trap of this design needs, and all that
+/// libseccomp can compile to disjoint rules.
+package struct Condition: Equatable, Sendable {
+  package enum Relation: String, Sendable { case allSet, anySet }
+  package var argument: Int
+  package var mask: UInt64
+  /// `allSet`: every bit of the mask is set. `anySet`: at least one is.
+  package var relation: Relation
+
+  package init(argument: Int, mask: UInt64, relation: Relation) {
+    self.argument = argument
+    self.mask = mask
+    self.relation = relation
+  }
+
+  package func holds(for value: UInt64) -> Bool {
+    switch relation {
+    case .allSet: value & mask == mask
+    case .anySet: value & mask != 0
+    }
+  }
+}
+
+/// One trapped syscall: always, or only where the condition holds.
+package struct Trap: Equatable, Sendable {
+  /// The name as libseccomp and the kernel know it.
+  package var syscall: String
+  package var condition: Condition?
+
+  package init(_ syscall: String, where condition: Condition? = nil) {
+    self.syscall = syscall
+    self.condition = condition
+  }
+}
+
+/// What a profile means once groups are expanded. Pure data.
+package struct Profile: Equatable, Sendable {
+  package var name: String
+  package var version: String
+  package var description: String
+  /// At most one entry a syscall, sorted by name.
+  package var traps: [Trap]
+  /// Refused in the kernel, no notification.
+  package var never: [String]
+  /// Every check has an entry, by the names in CHECKS: site, text, function, call, stack, base.
+  package var checks: [String: Setting]
+  /// What a frame that cannot be judged counts as.
+  package var unknown: Setting
+  /// The most frames a walk may have before it counts as unknown.
+  package var depth: Int
+  package var onViolation: Action
+
+  package init(
+    name: String, version: String, description: String, traps: [Trap], never: [String], checks: [String: Setting],
+    unknown: Setting, depth: Int, onViolation: Action
+  ) {
+    self.name = name
+    self.version = version
+    self.description = description
+    self.traps = traps
+    self.never = never
+    self.checks = checks
+    self.unknown = unknown
+    self.depth = depth
+    self.onViolation = onViolation
+  }
+}

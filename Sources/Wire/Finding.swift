@@ -1,0 +1,157 @@
+/// The checks, by the names that profiles, reports and tests use.
+package enum Check: UInt8, CaseIterable, Sendable {
+  case site, text, function, call, stack, base
+
+  package var name: String {
+    switch self {
+    case .site: "site"
+    case .text: "text"
+    case .function: "function"
+    case .call: "call"
+    case .stack: "stack"
+    case .base: "base"
+    }
+  }
+}
+
+/// What backs a code or stack address, as far as a reason needs to say it.
+package enum Backing: UInt8, CaseIterable, Sendable {
+  case nothing, anonymous, heap, mainStack, file, deletedFile, memfd, special
+}
+
+/// What was seen at one frame that a check, or the unwinder, objects to. A finding only says what was seen; what follows is the
+/// profile's business.
+package enum Reason: Equatable, Sendable {
+  // site
+  /// The bytes before the trapped instruction pointer are no `syscall` instruction.
+  case notASyscallInstruction
+  /// The address lies inside an instruction, counted from its function's start.
+  case insideAnInstruction
+  // text
+  /// The address lies in a mapping that code of the image cannot lie in.
+  case notImageText(Backing)
+  /// The mapping is writable and executable.
+  case writableText
+  /// The file's program headers have no executable segment there.
+  case notInExecutableSegment
+  // function
+  /// No FDE and no symbol covers the address.
+  case noFunction
+  // call
+  /// What precedes the return address is a whole instruction, but no call.
+  case notAfterCall
+  // stack
+  /// SP or a CFA lies outside the thread's own stack.
+  case outsideOwnStack(Backing)
+  /// A CFA is not above the one before it.
+  case notRising
+  /// A CFA is not aligned to 16 bytes at a call boundary.
+  case misaligned
+  // base
+  /// The chain ends at an address that starts no thread and no process.
+  case endsElsewhere
+  /// The chain ends in a start function, but at another depth than the thread started at.
+  case wrongDepth
+  // what could not be judged
+  /// No CFI covers the address.
+  case noUnwindInfo
+  /// A rule names a register that is not known at this frame.
+  case unknownRegister(UInt8)
+  /// The rule is of a kind that is not supported, or its bytes are malformed.
+  case badUnwindInfo
+  /// The stack, or a mapping, could not be read at the address the rule names.
+  case unreadableStack
+  /// The file could not be opened or read, or is no ELF file this program accepts.
+  case unreadableImage
+  /// More frames than the limit.
+  case tooDeep
+  /// The function's bytes do not decode from its start to the address.
+  case undecodable
+  /// The snapshot itself held too little (no registers).
+  case noRegisters
+}
+
+/// How the rule that unwound a frame was found.
+package enum FrameSource: UInt8, CaseIterable, Sendable {
+  /// Not unwound from: the outermost frame seen.
+  case none
+  case cfi
+  case signalFrame
+}
+
+/// One frame of the chain, innermost first. Addresses are module + offset: absolute ones would hand out the address layout.
+package struct Frame: Equatable, Sendable {
+  /// Index into the finding's modules; nil where the address lies in no file-backed mapping.
+  package var module: UInt16?
+  /// The ELF virtual address (what addr2line and objdump take), or 0 without a module.
+  package var offset: UInt64
+  /// The function's symbol, or nil where the file names none.
+  package var function: String?
+  /// Bytes from the function's start to the address.
+  package var functionOffset: UInt64
+  package var source: FrameSource
+
+  package init(module: UInt16?, offset: UInt64, function: String?, functionOffset: UInt64, source: FrameSource) {
+    self.module = module
+    self.offset = offset
+    self.function = function
+    self.functionOffset = functionOffset
+    self.source = source
+  }
+}
+
+package struct Module: Equatable, Sendable {
+  /// The path as the kernel shows it for the mapping: a hint for people, never an identity.
+  package var path: String
+  /// The GNU build id in lower-case hex, or empty.
+  package var buildID: String
+
+  package init(path: String, buildID: String) {
+    self.path = path
+    self.buildID = buildID
+  }
+}
+
+/// A check's objection to one frame.
+package struct Violation: Equatable, Sendable {
+  package var check: Check
+  /// Index into the finding's frames.
+  package var frame: UInt16
+  package var reason: Reason
+
+  package init(check: Check, frame: UInt16, reason: Reason) {
+    self.check = check
+    self.frame = frame
+    self.reason = reason
+  }
+}
+
+/// Where and why the chain could not be judged further.
+package struct Unknown: Equatable, Sendable {
+  package var frame: UInt16
+  package var reason: Reason
+
+  package init(frame: UInt16, reason: Reason) {
+    self.frame = frame
+    self.reason = reason
+  }
+}
+
+/// What the inspector saw on one stack.
+package struct Finding: Equatable, Sendable {
+  /// At most this many frames are listed; the walk itself may go deeper. What a person reads ends long before.
+  package static let maxListedFrames = 128
+
+  package var frames: [Frame] = []
+  package var modules: [Module] = []
+  package var violations: [Violation] = []
+  /// Set when the walk had to stop before the base.
+  package var unknown: Unknown?
+  /// Frames walked, listed or not.
+  package var depth: UInt32 = 0
+
+  package init() {}
+
+  /// Every frame was judged, every check held, and the chain reached its base.
+  package var isClean: Bool { violations.isEmpty && unknown == nil }
+}
