@@ -80,5 +80,7 @@ let package = Package(
       ]),
     program("callgate-supervisor", uses: ["Diagnostics", "Kernel", "Plan", "Supervisor"]),
     program("callgate-inspector", uses: ["ELF", "Inspection", "Kernel", "ProcFS", "Wire"]),
+
+    tests("BytesTests", uses: ["Bytes"]),
   ]
 )
