@@ -83,5 +83,6 @@ let package = Package(
 
     tests("BytesTests", uses: ["Bytes"]),
     tests("X86Tests", uses: ["X86"]),
+    tests("UnwindTests", uses: ["Bytes", "ELF", "Unwind", "Wire"]),
   ]
 )

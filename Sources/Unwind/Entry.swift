@@ -132,3 +132,10 @@ extension FrameEntry {
     instructions = try reading(.fde, &cursor) { (cursor) throws(BytesError) in try cursor.copy(cursor.remaining) }
   }
 }
+
+extension FrameEntry {
+  /// The row that holds `address`, which lies in `range`.
+  package func row(at address: ImageAddress, budget: inout Budget) throws(UnwindError) -> Row {
+    try RowMachine.row(of: self, at: address, budget: &budget)
+  }
+}

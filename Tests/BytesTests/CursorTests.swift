@@ -8,7 +8,7 @@ import Testing
     #expect(try cursor.u16() == 0x0201)
     #expect(try cursor.i32() == -1)
     #expect(try cursor.u64() == 0x8102_0304_0506_0708)
-    #expect(cursor.isAtEnd)
+    #expect(cursor.offset == bytes.count)
   }
 
   @Test func `a read past the end throws and does not move`() throws {
