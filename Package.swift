@@ -52,7 +52,7 @@ let package = Package(
     // The parsers of attacker-owned files. Only the inspector links them.
     library("ELF", uses: ["Bytes"]),
     library("X86", uses: ["CZydis"]),
-    library("Unwind", uses: ["Bytes", "ELF"]),
+    library("Unwind", uses: ["Bytes", "ELF", "Wire"]),
 
     // What a container asks for, and what the administrator grants.
     library("OCI", uses: ["JSON", "Diagnostics"]),
@@ -80,5 +80,9 @@ let package = Package(
       ]),
     program("callgate-supervisor", uses: ["Diagnostics", "Kernel", "Plan", "Supervisor"]),
     program("callgate-inspector", uses: ["ELF", "Inspection", "Kernel", "ProcFS", "Wire"]),
+
+    tests("BytesTests", uses: ["Bytes"]),
+    tests("X86Tests", uses: ["X86"]),
+    tests("UnwindTests", uses: ["Bytes", "ELF", "Unwind", "Wire"]),
   ]
 )

@@ -1,0 +1,70 @@
+import ELF
+import Unwind
+import Wire
+
+/// How control flow came to lie at a code address.
+enum Arrival: UInt8, Hashable, Sendable {
+  /// The address after the trapped instruction.
+  case trapped
+  /// A return address.
+  case returned
+  /// Where a signal interrupted: any instruction's start.
+  case interrupted
+
+  /// The address that belongs to the function: a call may be its last instruction, so a return address may lie past its end.
+  func lookup(_ address: ImageAddress) -> ImageAddress {
+    switch self {
+    case .trapped, .returned: address - 1
+    case .interrupted: address
+    }
+  }
+}
+
+/// What one file says about one code address in it: the same for every stack that holds it.
+struct CodePoint {
+  enum Unwinding {
+    case row(Row)
+    /// `__restore_rt`: the kernel's signal frame lies at SP.
+    case signalFrame
+    /// A process entry without CFI (ld.so's `_start`): the end of the stack.
+    case entryWithoutRow
+    case unknown(Reason)
+  }
+
+  var unwinding: Unwinding
+  /// Objections of `site`, `function` and `call`.
+  var objections: [Objection] = []
+  /// The function starts at the file's entry point.
+  var isEntry = false
+  /// Where the function's FDE starts.
+  var functionStart: ImageAddress?
+}
+
+struct Objection: Equatable {
+  var check: Check
+  var reason: Reason
+}
+
+extension Reason {
+  /// What is said of a frame whose unwinding threw `error`.
+  init(_ error: UnwindError) {
+    self =
+      switch error {
+      case .file(.unreadable): .unreadableImage
+      case .file, .malformed, .unsupported, .tooLarge: .badUnwindInfo
+      case .unknownRegister(let number): .unknownRegister(number)
+      case .unreadable: .unreadableStack
+      case .exhausted: .tooDeep
+      }
+  }
+}
+
+extension UnwindError {
+  /// True where another try may end otherwise: such an outcome is no property of the file.
+  var isPassing: Bool {
+    switch self {
+    case .exhausted, .file(.unreadable): true
+    case .file, .malformed, .unsupported, .tooLarge, .unknownRegister, .unreadable: false
+    }
+  }
+}

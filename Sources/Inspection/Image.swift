@@ -1,0 +1,67 @@
+package import ELF
+import Unwind
+import Wire
+import X86
+
+/// One mapped file with everything that was learnt about it: rows, verified call sites, names. It stays true as long as the file
+/// does not change; who keeps images drops one whose file's size or times have changed.
+///
+/// Not thread-safe. Bounded: some 3 MiB of verdicts, and the file's own caches.
+package final class Image {
+  /// A whole run of a program meets some 400 to 1,200 distinct return addresses in all its files.
+  static let maxPoints = 4096
+
+  struct Key: Hashable {
+    var address: ImageAddress
+    var arrival: Arrival
+  }
+
+  package let file: ObjectFile
+  let decoder = Decoder()
+  var frames: FrameTable
+  private var points: [Key: CodePoint] = [:]
+  private var shownBuildID: String?
+
+  package init(_ source: Source) throws(ELFError) {
+    file = try ObjectFile(source)
+    frames = FrameTable(file)
+  }
+
+  /// What this file says about `address`. Never throws: what cannot be judged is the answer's own case.
+  func point(_ address: ImageAddress, _ arrival: Arrival, budget: inout Budget) -> CodePoint {
+    let key = Key(address: address, arrival: arrival)
+    if let known = points[key] { return known }
+    let point: CodePoint
+    do throws(UnwindError) {
+      point = try judge(address, arrival, budget: &budget)
+    } catch {
+      point = CodePoint(unwinding: .unknown(Reason(error)))
+      if error.isPassing { return point }
+    }
+    if points.count >= Image.maxPoints { points = [:] }
+    points[key] = point
+    return point
+  }
+
+  /// Lower-case hex, empty where the file has none or does not tell.
+  var buildID: String {
+    if let shownBuildID { return shownBuildID }
+    var found = ""
+    do throws(ELFError) { found = try file.buildID() ?? "" } catch {}  // only shown: a hint is missing, no check is
+    shownBuildID = found
+    return found
+  }
+
+  /// The function's name and start for an explanation; nil where the file names none, or its names cannot be read.
+  func function(at lookup: ImageAddress) -> (name: String, start: ImageAddress)? {
+    do throws(ELFError) {
+      guard let function = try file.functions().covering(lookup) else { return nil }
+      return (try file.bestName(of: function), function.start)
+    } catch { return nil }
+  }
+
+  /// A function symbol covers `address`. A symbol table that cannot be read covers nothing.
+  func isNamed(_ address: ImageAddress) throws(UnwindError) -> Function? {
+    do throws(ELFError) { return try file.functions().covering(address) } catch { throw .file(error) }
+  }
+}

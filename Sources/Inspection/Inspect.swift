@@ -1,0 +1,25 @@
+package import Wire
+import Unwind
+
+/// What one inspection may cost.
+package struct Limits: Equatable, Sendable {
+  /// Recursion in real programs (parsers, interpreters, sorted trees) reaches some thousand frames; a full 8 MiB stack of the
+  /// smallest frames would have half a million.
+  package var maxFrames = 8192
+  /// Bytes of unwind information and code gone through: some 20 ns each. A first walk through ten large libraries takes some
+  /// 100,000; indexing the `.eh_frame` of a large static program some millions.
+  package var maxWork = 24 << 20
+
+  package init() {}
+}
+
+/// Unwinds the stack of `snapshot` and says what the checks object to.
+///
+/// Names of functions are looked up only where the finding is not clean, or `explain` asks for them.
+package func inspect(
+  _ snapshot: Snapshot, in space: inout some AddressSpace, limits: Limits = Limits(), explain: Bool = false
+) -> Finding {
+  var walk = Walk(snapshot, limits)
+  walk.run(in: &space)
+  return walk.finish(explain: explain)
+}

@@ -1,0 +1,153 @@
+import ELF
+import Unwind
+import Wire
+import X86
+
+extension Image {
+  /// `mov $15, %rax; syscall`: what glibc, musl and every other libc give the kernel as `sa_restorer` (rt_sigreturn(2)). gdb and
+  /// libgcc know signal frames by the same nine bytes.
+  static let signalTrampoline: [UInt8] = [0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05]
+  static let syscallInstruction: [UInt8] = [0x0f, 0x05]
+  /// ld.so's `_start` and `_dl_start_user` have some 60 bytes, and no FDE.
+  static let maxEntryBytes: UInt64 = 128
+  /// Code in a gap between FDEs is decoded from the gap's start up to here: hand-written functions are short.
+  static let maxGapBytes: UInt64 = 4096
+
+  func judge(_ address: ImageAddress, _ arrival: Arrival, budget: inout Budget) throws(UnwindError) -> CodePoint {
+    var point = CodePoint(unwinding: .unknown(.noUnwindInfo))
+    if arrival == .trapped, try !holds(Image.syscallInstruction, at: address - 2) {
+      point.objections.append(Objection(check: .site, reason: .notASyscallInstruction))
+    }
+    if try isSignalTrampoline(address, arrival, budget: &budget) {
+      point.unwinding = .signalFrame
+      return point
+    }
+    let lookup = arrival.lookup(address)
+    switch try frames.find(lookup, budget: &budget) {
+    case .entry(let entry):
+      let row = try entry.row(at: lookup, budget: &budget)
+      point.unwinding = .row(row)
+      point.functionStart = entry.range.start
+      point.isEntry = entry.range.start == file.entry
+      try judgeBoundary(address, arrival, from: [row.start, entry.range.start], &point, budget: &budget)
+    case .gap(let after, let before):
+      try judgeGap(address, arrival, after: after, before: before, &point, budget: &budget)
+    }
+    return point
+  }
+
+  /// The file's own bytes at `address` are `bytes`.
+  private func holds(_ bytes: [UInt8], at address: ImageAddress) throws(UnwindError) -> Bool {
+    do throws(ELFError) { return try file.bytes(at: address, count: bytes.count) == bytes } catch {
+      if case .unmapped = error { return false }
+      throw .file(error)
+    }
+  }
+
+  /// The address returns into a signal trampoline's first byte, or is where its own syscall trapped. Where CFI covers it, it says
+  /// 'S' too; musl's has no CFI.
+  private func isSignalTrampoline(_ address: ImageAddress, _ arrival: Arrival, budget: inout Budget) throws(UnwindError) -> Bool {
+    let start: ImageAddress
+    switch arrival {
+    case .returned: start = address
+    case .trapped: start = address - UInt64(Image.signalTrampoline.count)
+    case .interrupted: return false
+    }
+    guard try holds(Image.signalTrampoline, at: start) else { return false }
+    switch try frames.find(start, budget: &budget) {
+    case .entry(let entry): return entry.isSignalFrame
+    case .gap: return true
+    }
+  }
+
+  /// `site` and `call`: the instruction before `address`, decoded from the nearest of `starts`, which are true boundaries: a
+  /// row starts after an instruction that changes the frame. Where bytes on the way do not decode (data among hand-written
+  /// code), the next start is tried.
+  private func judgeBoundary(
+    _ address: ImageAddress, _ arrival: Arrival, from starts: [ImageAddress], _ point: inout CodePoint, budget: inout Budget
+  ) throws(UnwindError) {
+    let check: Check
+    switch arrival {
+    case .trapped: check = .site
+    case .returned: check = .call
+    // Any instruction may be interrupted, also one that jumped over data: that it is one is the kernel's doing.
+    case .interrupted: return
+    }
+    for start in starts where start < address {
+      switch try before(address, from: start, budget: &budget) {
+      case .instruction(let instruction):
+        if check == .call, !instruction.isCall { point.objections.append(Objection(check: .call, reason: .notAfterCall)) }
+        if check == .site, instruction.kind != .syscall, point.objections.isEmpty {
+          point.objections.append(Objection(check: .site, reason: .insideAnInstruction))
+        }
+        return
+      case .inside:
+        point.objections.append(Objection(check: check, reason: .insideAnInstruction))
+        return
+      case .undecodable: continue
+      }
+    }
+    point.unwinding = .unknown(.undecodable)
+  }
+
+  private func judgeGap(
+    _ address: ImageAddress, _ arrival: Arrival, after below: FrameEntry?, before above: ImageAddress?, _ point: inout CodePoint,
+    budget: inout Budget
+  ) throws(UnwindError) {
+    let lookup = arrival.lookup(address)
+    // ld.so's `_start`: its entry point lies in the same gap, shortly before.
+    let entryIsHere = (below.map { $0.end <= file.entry } ?? true) && file.entry <= lookup
+    if entryIsHere, lookup.value - file.entry.value < Image.maxEntryBytes {
+      point.isEntry = true
+      point.functionStart = file.entry
+      point.unwinding = arrival == .returned ? .entryWithoutRow : .unknown(.noUnwindInfo)
+      try judgeBoundary(address, arrival, from: [file.entry], &point, budget: &budget)
+      return
+    }
+    // glibc's clone and clone3 end their FDE right before their `syscall` instruction, as in the child it would no longer hold
+    // (clone.S: "End FDE now"). In the parent nothing has changed: the last row still does.
+    if arrival == .trapped, let below, below.range.count > 0, below.end == address - 2 {
+      let row = try below.row(at: below.end - 1, budget: &budget)
+      point.unwinding = .row(row)
+      point.functionStart = below.range.start
+      try judgeBoundary(address, arrival, from: [row.start, below.range.start], &point, budget: &budget)
+      return
+    }
+    if let function = try isNamed(lookup) {
+      point.functionStart = function.start
+      try judgeBoundary(address, arrival, from: [function.start], &point, budget: &budget)
+      return
+    }
+    // No FDE, no symbol. A stripped function that its compiler gave no CFI may lie here (musl, Swift, Go), or nothing but the space
+    // between functions: only code with a call before the address may be such a function.
+    guard let below, address.value &- below.end.value <= Image.maxGapBytes else {
+      guard arrival == .returned, try !mayFollowCall(address) else { return }
+      point.objections.append(Objection(check: .function, reason: .noFunction))
+      return
+    }
+    if case .instruction(let instruction) = try before(address, from: below.end, budget: &budget) {
+      switch arrival {
+      case .trapped where instruction.kind == .syscall: return
+      case .returned where instruction.isCall: return
+      case .interrupted where !instruction.isPadding: return
+      case .trapped, .returned, .interrupted: break
+      }
+    } else if arrival == .returned, try mayFollowCall(address) {
+      return
+    }
+    point.objections.append(Objection(check: .function, reason: .noFunction))
+  }
+
+  /// Some reading of the bytes before `address` is a call: the forms of `e8` and `ff /2` that compilers write.
+  private func mayFollowCall(_ address: ImageAddress) throws(UnwindError) -> Bool {
+    for length: UInt64 in 2...8 {
+      let code: [UInt8]
+      do throws(ELFError) { code = try file.bytes(at: address - length, count: Int(length)) } catch {
+        if case .unmapped = error { continue }
+        throw .file(error)
+      }
+      if let instruction = decoder.instruction(at: 0, in: code), instruction.length == Int(length), instruction.isCall { return true }
+    }
+    return false
+  }
+}

@@ -1,0 +1,97 @@
+import ELF
+import Wire
+
+/// The mappings that one walk has met, and the images behind them: stacks return to the same few files again and again.
+struct Modules {
+  enum Answer {
+    case found(Walk.Code)
+    /// The `text` check objects, and there is nothing to go on from.
+    case objection(Reason, module: UInt16?)
+    case unknown(Reason, module: UInt16?)
+  }
+
+  private struct Known {
+    var mapping: Mapping
+    var image: Image?
+    var module: UInt16?
+    var problem: Problem?
+  }
+
+  private enum Problem {
+    case objection(Reason)
+    case unknown(Reason)
+  }
+
+  private(set) var list: [Module] = []
+  private var identities: [(device: UInt64, inode: UInt64, path: String)] = []
+  private var known: [Known] = []
+  private var last = 0
+
+  /// Where the code at `address` lies in its file, if it is code of a file at all: in a mapping that is executable and not
+  /// writable, backed by a file that is still there, within an executable segment of that file.
+  mutating func code(at address: UInt64, in space: inout some AddressSpace) -> Answer {
+    let found: Known
+    do throws(Unreadable) {
+      guard let answer = try lookUp(address, in: &space) else { return .objection(.notImageText(.nothing), module: nil) }
+      found = answer
+    } catch { return .unknown(.unreadableImage, module: nil) }
+    switch found.problem {
+    case .objection(let reason): return .objection(reason, module: found.module)
+    case .unknown(let reason): return .unknown(reason, module: found.module)
+    case nil: break
+    }
+    guard let image = found.image, let module = found.module else { return .unknown(.noUnwindInfo, module: found.module) }
+    let (offset, overflow) = found.mapping.fileOffset.addingReportingOverflow(address - found.mapping.start)
+    guard !overflow, let place = image.file.executableAddress(ofFileOffset: offset) else {
+      return .objection(.notInExecutableSegment, module: module)
+    }
+    return .found(Walk.Code(image: image, module: module, address: place))
+  }
+
+  private mutating func lookUp(_ address: UInt64, in space: inout some AddressSpace) throws(Unreadable) -> Known? {
+    if last < known.count, known[last].mapping.contains(address) { return known[last] }
+    for index in known.indices where known[index].mapping.contains(address) {
+      last = index
+      return known[index]
+    }
+    guard let mapping = try space.mapping(at: address) else { return nil }
+    guard mapping.contains(address) else { throw Unreadable() }
+    var result = Known(mapping: mapping)
+    if let problem = Modules.problem(of: mapping) {
+      result.problem = problem
+      if mapping.backing == .file { result.module = number(of: mapping, image: nil) }
+    } else {
+      do throws(Unreadable) {
+        result.image = try space.image(of: mapping)
+        if result.image == nil { result.problem = .unknown(mapping.backing == .special ? .noUnwindInfo : .unreadableImage) }
+      } catch { result.problem = .unknown(.unreadableImage) }
+      result.module = number(of: mapping, image: result.image)
+    }
+    known.append(result)
+    last = known.count - 1
+    return result
+  }
+
+  private static func problem(of mapping: Mapping) -> Problem? {
+    switch mapping.backing {
+    case .file, .special: break
+    case .nothing, .anonymous, .heap, .mainStack, .deletedFile, .memfd: return .objection(.notImageText(mapping.backing))
+    }
+    if mapping.isWritable { return .objection(.writableText) }
+    if !mapping.isExecutable { return .objection(.notInExecutableSegment) }
+    return nil
+  }
+
+  private mutating func number(of mapping: Mapping, image: Image?) -> UInt16 {
+    if let index = identities.firstIndex(where: {
+      $0.device == mapping.device && $0.inode == mapping.inode && $0.path == mapping.path
+    }) {
+      return UInt16(index)
+    }
+    // Each has at least one frame, and there are no more frames than `Limits.maxFrames`; a larger limit shares the last number.
+    guard list.count < Int(UInt16.max) else { return UInt16.max - 1 }
+    list.append(Module(path: mapping.path, buildID: image?.buildID ?? ""))
+    identities.append((mapping.device, mapping.inode, mapping.path))
+    return UInt16(list.count - 1)
+  }
+}

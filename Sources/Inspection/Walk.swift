@@ -1,0 +1,289 @@
+import ELF
+import Unwind
+import Wire
+
+/// One walk from the trapped instruction to the base of the stack.
+struct Walk {
+  /// So many objections say enough.
+  static let maxViolations = 64
+  /// The last places of the list of frames are kept for frames that something is said about.
+  static let reservedFrames = 16
+  /// Where the kernel puts the general registers in a signal frame: `struct rt_sigframe` after its return address is a
+  /// `struct ucontext`, whose `uc_mcontext.gregs` follow 40 bytes of flags, link and stack (asm/ucontext.h).
+  static let registersInFrame: UInt64 = 40
+  /// gregs in the order of asm/sigcontext.h, as DWARF numbers; RIP follows them.
+  static let registerOrder = [8, 9, 10, 11, 12, 13, 14, 15, 5, 4, 6, 3, 1, 0, 2, 7]
+
+  /// A frame being judged.
+  struct Place {
+    var instruction: UInt64
+    var arrival: Arrival
+    var registers: Registers
+  }
+
+  /// A code address found in a file.
+  struct Code {
+    var image: Image
+    var module: UInt16
+    var address: ImageAddress
+  }
+
+  /// The part of the chain on one stack: signal frames may lead from one to another.
+  private struct Stretch {
+    var mapping: Mapping
+    /// Of the mapping that the stretch began in.
+    let backing: Backing
+    var start: UInt64
+    var ownership: Ownership?
+    /// The finding's frame that the stretch begins with.
+    var frame: UInt16
+  }
+
+  /// The frame that is being judged, and its place in the finding once something is said about it.
+  private struct Current {
+    var frame = Frame(module: nil, offset: 0, function: nil, functionOffset: 0, source: .none)
+    var names: Names?
+    var listed: UInt16?
+  }
+
+  /// Why a walk ends before the base.
+  private enum Stop: Error {
+    /// An objection has been recorded that leaves nothing to go on from.
+    case objected
+    case unknown(Reason)
+  }
+
+  /// What a listed frame's name is looked up by.
+  struct Names {
+    var image: Image
+    var address: ImageAddress
+    var lookup: ImageAddress
+    var functionStart: ImageAddress?
+  }
+
+  let snapshot: Snapshot
+  let limits: Limits
+  var finding = Finding()
+  var names: [Names?] = []
+  var modules = Modules()
+  private var budget: Budget
+  private var memory: StackMemory
+  private var current = Current()
+  private var stretch: Stretch?
+  /// The stack's ranges that were walked before a signal frame led on: no chain comes back to them.
+  private var walked: [ClosedRange<UInt64>] = []
+
+  init(_ snapshot: Snapshot, _ limits: Limits) {
+    self.snapshot = snapshot
+    self.limits = limits
+    budget = Budget(limits.maxWork)
+    memory = StackMemory(snapshot.stack, at: snapshot.registers[Registers.rsp] ?? 0)
+  }
+
+  mutating func run(in space: inout some AddressSpace) {
+    var place = Place(instruction: snapshot.instruction, arrival: .trapped, registers: snapshot.registers)
+    var previous: (code: Code, arrival: Arrival)?
+    do throws(Stop) {
+      repeat {
+        guard finding.depth < limits.maxFrames else { throw .unknown(.tooDeep) }
+        finding.depth += 1
+        guard let next = try visit(place, after: &previous, in: &space) else { break }
+        place = next
+      } while true
+    } catch {
+      switch error {
+      case .objected: break
+      case .unknown(let reason): finding.unknown = Unknown(frame: listCurrent(), reason: reason)
+      }
+    }
+    if let stretch, stretch.ownership == nil { object(.stack, .outsideOwnStack(stretch.backing), frame: stretch.frame) }
+  }
+
+  /// Judges one frame, and finds the one above; nil at the base.
+  private mutating func visit(
+    _ place: Place, after previous: inout (code: Code, arrival: Arrival)?, in space: inout some AddressSpace
+  ) throws(Stop) -> Place? {
+    let code = try locate(place, in: &space)
+    guard let stackPointer = place.registers[Registers.rsp] else { throw .unknown(.noRegisters) }
+    let point = code.image.point(code.address, place.arrival, budget: &budget)
+    current.names = Names(
+      image: code.image, address: code.address, lookup: place.arrival.lookup(code.address), functionStart: point.functionStart)
+    list()
+    if stretch == nil { try enter(stackPointer, in: &space) }
+    judgeAlignment(stackPointer, place, in: code, after: previous)
+    previous = (code, place.arrival)
+    for objection in point.objections { object(objection.check, objection.reason) }
+
+    switch point.unwinding {
+    case .unknown(let reason):
+      // An address that belongs to nothing has been objected to: that nothing unwinds it is no news.
+      throw point.objections.contains { $0.check == .function } ? .objected : .unknown(reason)
+    case .entryWithoutRow:
+      end(.processEntry, stackPointer)
+      return nil
+    case .signalFrame:
+      unwound(by: .signalFrame)
+      let interrupted = try interrupted(at: stackPointer, in: &space)
+      try cross(to: interrupted, from: stackPointer, in: &space)
+      return interrupted
+    case .row(let row):
+      let caller: Caller
+      do throws(UnwindError) {
+        caller = try step(row, in: place.registers, at: place.instruction, file: code.image.file, budget: &budget) {
+          (address) throws(UnwindError) in try memory.word(at: address, in: &space)
+        }
+      } catch { throw .unknown(Reason(error)) }
+      guard let returnAddress = caller.returnAddress else {
+        end(point.isEntry ? .processEntry : .threadStart, stackPointer)
+        return nil
+      }
+      let next = Place(
+        instruction: returnAddress, arrival: row.isSignalFrame ? .interrupted : .returned, registers: caller.registers)
+      unwound(by: row.isSignalFrame ? .signalFrame : .cfi)
+      if row.isSignalFrame {
+        try cross(to: next, from: stackPointer, in: &space)
+      } else {
+        try rise(to: caller.cfa, from: stackPointer, row, in: &space)
+      }
+      return next
+    }
+  }
+
+  /// `text`: the place of the frame's address in its file.
+  private mutating func locate(_ place: Place, in space: inout some AddressSpace) throws(Stop) -> Code {
+    current = Current()
+    switch modules.code(at: place.instruction, in: &space) {
+    case .found(let code):
+      current.frame.module = code.module
+      current.frame.offset = code.address.value
+      return code
+    case .objection(let reason, let module):
+      current.frame.module = module
+      object(.text, reason)
+      throw .objected
+    case .unknown(let reason, let module):
+      current.frame.module = module
+      throw .unknown(reason)
+    }
+  }
+
+  /// The psABI (3.2.2) aligns SP to 16 bytes at each call, but a compiler may call functions that it knows, i.e. in the same file,
+  /// otherwise (gcc does for small local ones). Where a call leaves a file it is bound to the rule. An interrupted function has
+  /// called nothing.
+  private mutating func judgeAlignment(
+    _ stackPointer: UInt64, _ place: Place, in code: Code, after previous: (code: Code, arrival: Arrival)?
+  ) {
+    guard let previous, place.arrival == .returned, previous.arrival != .interrupted, previous.code.image !== code.image,
+      stackPointer % 16 != 0
+    else { return }
+    object(.stack, .misaligned)
+  }
+
+  // MARK: - The stack
+
+  /// A stretch begins at `stackPointer`.
+  private mutating func enter(_ stackPointer: UInt64, in space: inout some AddressSpace) throws(Stop) {
+    guard let mapping = try mapping(at: stackPointer, in: &space) else {
+      object(.stack, .outsideOwnStack(.nothing))
+      throw .objected
+    }
+    let ownership = snapshot.ownership(of: mapping, stackPointer: stackPointer)
+    stretch = Stretch(
+      mapping: mapping, backing: mapping.backing, start: stackPointer, ownership: ownership, frame: ownership == nil ? listCurrent() : 0)
+  }
+
+  private func mapping(at address: UInt64, in space: inout some AddressSpace) throws(Stop) -> Mapping? {
+    do throws(Unreadable) {
+      guard let mapping = try space.mapping(at: address) else { return nil }
+      guard mapping.contains(address) else { throw Unreadable() }
+      return mapping
+    } catch { throw .unknown(.unreadableStack) }
+  }
+
+  /// The next frame's SP is `cfa`: it has to lie above this one's, on the same stack.
+  private mutating func rise(
+    to cfa: UInt64, from stackPointer: UInt64, _ row: Row, in space: inout some AddressSpace
+  ) throws(Stop) {
+    // vfork keeps its return address in a register, as the child's calls would overwrite the stack's: then nothing is popped.
+    var mayStay = false
+    if case .register = row.returnAddress { mayStay = true }
+    guard cfa > stackPointer || (mayStay && cfa == stackPointer) else {
+      object(.stack, .notRising)
+      throw .objected
+    }
+    // The outermost frame's CFA may be the end of the mapping.
+    guard let mapping = stretch?.mapping, cfa < mapping.start || cfa > mapping.end else { return }
+    let other = try self.mapping(at: cfa, in: &space)
+    object(.stack, .outsideOwnStack(other?.backing ?? .nothing))
+    guard let other else { throw .objected }
+    stretch?.mapping = other
+  }
+
+  /// A signal interrupted `place`, and its frame lies at `frameAddress` on the current stretch. That may be any memory which
+  /// sigaltstack(2) takes, but the chain has to go on somewhere it has not been.
+  private mutating func cross(to place: Place, from frameAddress: UInt64, in space: inout some AddressSpace) throws(Stop) {
+    guard let stackPointer = place.registers[Registers.rsp] else { throw .unknown(.unknownRegister(UInt8(Registers.rsp))) }
+    if let stretch {
+      if stretch.ownership == nil, !Snapshot.maySignalsUse(stretch.mapping) {
+        object(.stack, .outsideOwnStack(stretch.backing), frame: stretch.frame)
+      }
+      walked.append(stretch.start...max(stretch.start, frameAddress))
+    }
+    stretch = nil
+    if walked.contains(where: { $0.contains(stackPointer) }) {
+      object(.stack, .notRising)
+      throw .objected
+    }
+  }
+
+  /// What a signal interrupted: the registers in the frame that the kernel wrote at `stackPointer`.
+  private mutating func interrupted(at stackPointer: UInt64, in space: inout some AddressSpace) throws(Stop) -> Place {
+    do throws(UnwindError) {
+      var registers = Registers()
+      var address = stackPointer &+ Walk.registersInFrame
+      for number in Walk.registerOrder {
+        registers[number] = try memory.word(at: address, in: &space)
+        address &+= 8
+      }
+      return Place(instruction: try memory.word(at: address, in: &space), arrival: .interrupted, registers: registers)
+    } catch { throw .unknown(Reason(error)) }
+  }
+
+  // MARK: - The base
+
+  private mutating func end(_ end: ChainEnd, _ stackPointer: UInt64) {
+    // Not on its own stack at all: that is the objection.
+    guard let ownership = stretch?.ownership else { return }
+    if let reason = snapshot.objection(to: end, stackPointer: stackPointer, on: ownership) { object(.base, reason) }
+  }
+
+  // MARK: - What is said
+
+  private mutating func object(_ check: Check, _ reason: Reason, frame: UInt16? = nil) {
+    guard finding.violations.count < Walk.maxViolations else { return }
+    let violation = Violation(check: check, frame: frame ?? listCurrent(), reason: reason)
+    if !finding.violations.contains(violation) { finding.violations.append(violation) }
+  }
+
+  private mutating func unwound(by source: FrameSource) {
+    current.frame.source = source
+    if let listed = current.listed { finding.frames[Int(listed)].source = source }
+  }
+
+  /// Lists the current frame while there is room for frames that nothing is said about.
+  private mutating func list() {
+    if finding.frames.count < Finding.maxListedFrames - Walk.reservedFrames { _ = listCurrent() }
+  }
+
+  /// The current frame's place in the list. When even the reserved places are full, the last one stands for all further frames.
+  private mutating func listCurrent() -> UInt16 {
+    if let listed = current.listed { return listed }
+    if finding.frames.count < Finding.maxListedFrames {
+      finding.frames.append(current.frame)
+      names.append(current.names)
+    }
+    let listed = UInt16(clamping: finding.frames.count - 1)
+    current.listed = listed
+    return listed
+  }
+}
