@@ -80,5 +80,9 @@ let package = Package(
       ]),
     program("callgate-supervisor", uses: ["Diagnostics", "Kernel", "Plan", "Supervisor"]),
     program("callgate-inspector", uses: ["ELF", "Inspection", "Kernel", "ProcFS", "Wire"]),
+
+    // Tests, one target each.
+    tests("JSONTests", uses: ["JSON"]),
+    tests("YAMLTests", uses: ["YAML"]),
   ]
 )
