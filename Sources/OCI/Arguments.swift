@@ -24,8 +24,15 @@ package struct Arguments: Equatable, Sendable {
   /// The verbs whose options are read. All others are handed on unread.
   package static let verbsThatStart: Set<String> = ["create", "run", "restore"]
 
-  package init(_ words: [String]) throws(Refusal) {
+  /// What is wrong with the line. Kept, not thrown: where the failure is to be written stands on the same line.
+  package private(set) var problem: Refusal?
+
+  package init(_ words: [String]) {
     self.words = words
+    do throws(Refusal) { try read() } catch { problem = error }
+  }
+
+  private mutating func read() throws(Refusal) {
     var rest = words[...]
     try readOptions(&rest, known: Arguments.globalOptions, place: Arguments.globalPlace)
     guard !asksForHelp, let verb = rest.popFirst() else { return }

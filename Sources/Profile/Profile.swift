@@ -89,3 +89,16 @@ package struct Profile: Equatable, Sendable {
     self.onViolation = onViolation
   }
 }
+
+/// A trap by the number that x86-64 gives it. `Filter` resolves names; the supervisor compares numbers.
+package struct ResolvedTrap: Equatable, Sendable {
+  package var syscall: String
+  package var number: Int32
+  package var condition: Condition?
+
+  package init(syscall: String, number: Int32, condition: Condition?) {
+    self.syscall = syscall
+    self.number = number
+    self.condition = condition
+  }
+}

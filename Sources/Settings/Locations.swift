@@ -35,7 +35,7 @@ package struct Locations: Equatable, Sendable {
   /// The locations that belong to the running program.
   package static func own() throws(Refusal) -> Locations {
     do throws(SyscallError) { return Locations(programDirectory: try ownDirectory()) } catch {
-      throw Refusal(.badConfiguration, "cannot find callgate's own directory: errno \(error.errno)")
+      throw Refusal(.badConfiguration, "cannot find callgate's own directory: \(error.plain)")
     }
   }
 
@@ -101,7 +101,7 @@ package struct Locations: Equatable, Sendable {
 private func optional<Value>(_ body: () throws(SyscallError) -> Value) throws(Refusal) -> Value? {
   do throws(SyscallError) { return try body() } catch {
     if error.isNotFound { return nil }
-    throw Refusal(.badConfiguration, error.description)
+    throw Refusal(.badConfiguration, error.plain)
   }
 }
 
