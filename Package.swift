@@ -84,6 +84,7 @@ let package = Package(
     // Tests, one target each.
     tests("JSONTests", uses: ["JSON"]),
     tests("YAMLTests", uses: ["YAML"]),
+    tests("FilterTests", uses: ["Diagnostics", "Filter", "JSON", "OCI", "Profile"], resources: [.copy("Fixtures")]),
     tests("ProfileTests", uses: ["Diagnostics", "Profile"]),
     tests("SettingsTests", uses: ["Diagnostics", "Profile", "Settings"]),
   ]
