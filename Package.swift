@@ -57,7 +57,7 @@ let package = Package(
     // What a container asks for, and what the administrator grants.
     library("OCI", uses: ["JSON", "Diagnostics"]),
     library("Profile", uses: ["YAML", "Diagnostics"]),
-    library("Settings", uses: ["Diagnostics", "Profile", .product(name: "TOMLKit", package: "TOMLKit")]),
+    library("Settings", uses: ["Diagnostics", "Kernel", "Profile", .product(name: "TOMLKit", package: "TOMLKit")]),
     library("Filter", uses: ["CSeccomp", "Kernel", "OCI", "Profile", "Diagnostics"]),
 
     // The kernel, and the words the processes say to one another.
@@ -84,5 +84,11 @@ let package = Package(
     tests("BytesTests", uses: ["Bytes"]),
     tests("X86Tests", uses: ["X86"]),
     tests("UnwindTests", uses: ["Bytes", "ELF", "Unwind", "Wire"]),
+    // Tests, one target each.
+    tests("JSONTests", uses: ["JSON"]),
+    tests("YAMLTests", uses: ["YAML"]),
+    tests("FilterTests", uses: ["Diagnostics", "Filter", "JSON", "OCI", "Profile"], resources: [.copy("Fixtures")]),
+    tests("ProfileTests", uses: ["Diagnostics", "Profile"]),
+    tests("SettingsTests", uses: ["Diagnostics", "Profile", "Settings"]),
   ]
 )
