@@ -80,5 +80,8 @@ let package = Package(
       ]),
     program("callgate-supervisor", uses: ["Diagnostics", "Kernel", "Plan", "Supervisor"]),
     program("callgate-inspector", uses: ["ELF", "Inspection", "Kernel", "ProcFS", "Wire"]),
+
+    // The programs as their users meet them. `make test` builds them first; the tests find them in the build folder.
+    tests("EndToEndTests", uses: []),
   ]
 )
