@@ -90,5 +90,7 @@ let package = Package(
     tests("FilterTests", uses: ["Diagnostics", "Filter", "JSON", "OCI", "Profile"], resources: [.copy("Fixtures")]),
     tests("ProfileTests", uses: ["Diagnostics", "Profile"]),
     tests("SettingsTests", uses: ["Diagnostics", "Profile", "Settings"]),
+    // The programs as their users meet them. `make test` builds them first; the tests find them in the build folder.
+    tests("EndToEndTests", uses: []),
   ]
 )
