@@ -61,7 +61,8 @@ let package = Package(
     library("Filter", uses: ["CSeccomp", "Kernel", "OCI", "Profile", "Diagnostics"]),
 
     // The kernel, and the words the processes say to one another.
-    library("Kernel", uses: ["CLinux", "CCap", "CBPF"]),
+    library("Kernel", uses: ["CLinux", "CCap"]),
+    .target(name: "BPF", dependencies: ["CBPF", "Kernel"], exclude: ["snapshot.bpf.c"], swiftSettings: settings),
     library("Wire", uses: ["Bytes"]),
     library("Plan", uses: ["JSON", "Profile", "Diagnostics"]),
     library("Report", uses: ["JSON", "Wire", "Diagnostics"]),
@@ -69,7 +70,7 @@ let package = Package(
 
     // What is done with them.
     library("Inspection", uses: ["Bytes", "ELF", "Unwind", "X86", "Wire"]),
-    library("Supervisor", uses: ["JSON", "Kernel", "Plan", "Profile", "ProcFS", "Report", "Wire", "Diagnostics"]),
+    library("Supervisor", uses: ["BPF", "JSON", "Kernel", "Plan", "Profile", "ProcFS", "Report", "Wire", "Diagnostics"]),
 
     program("callgate", uses: ["Diagnostics", "Filter", "JSON", "Kernel", "Launch", "OCI", "Plan", "Profile", "Settings"]),
     program(
@@ -78,7 +79,7 @@ let package = Package(
         "Diagnostics", "Filter", "JSON", "Kernel", "Launch", "OCI", "Plan", "Profile", "Report", "Settings",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
-    program("callgate-supervisor", uses: ["Diagnostics", "Kernel", "Plan", "Supervisor"]),
+    program("callgate-supervisor", uses: ["Diagnostics", "JSON", "Kernel", "Launch", "Plan", "Supervisor"]),
     program("callgate-inspector", uses: ["ELF", "Inspection", "Kernel", "ProcFS", "Wire"]),
 
     tests("BytesTests", uses: ["Bytes"]),
@@ -92,5 +93,8 @@ let package = Package(
     tests("SettingsTests", uses: ["Diagnostics", "Profile", "Settings"]),
     // The programs as their users meet them. `make test` builds them first; the tests find them in the build folder.
     tests("EndToEndTests", uses: []),
+    tests("WireTests", uses: ["Wire"]),
+    tests("ProcFSTests", uses: ["ProcFS"]),
+    tests("ReportTests", uses: ["Diagnostics", "JSON", "Report", "Wire"]),
   ]
 )

@@ -3,7 +3,7 @@
 //
 // Request and answer lie in one mmapable array map, so that a run needs no context and no second copy
 // (BPF_PROG_TEST_RUN of a BPF_PROG_TYPE_SYSCALL program: kernel/bpf/syscall.c, net/bpf/test_run.c; the kfuncs: kernel/bpf/helpers.c).
-// The layout is mirrored by Sources/Kernel/BPFSnapshot.swift.
+// The layout is mirrored by BPFSnapshot.swift beside this file.
 #include <linux/bpf.h>
 #include <linux/ptrace.h>
 #include <bpf/bpf_helpers.h>

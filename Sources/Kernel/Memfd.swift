@@ -14,3 +14,12 @@ package func rewindAndRead(_ file: borrowing OwnedFD, limit: Int) throws(Syscall
   _ = try retrying("seek") { Int(lseek(raw, 0, SEEK_SET)) }
   return try readAll(file, limit: limit, subject: "memory file")
 }
+
+/// The same, holding `bytes`, positioned at its start.
+package func makeMemoryFile(_ name: String, holding bytes: [UInt8]) throws(SyscallError) -> OwnedFD {
+  let file = try makeMemoryFile(name)
+  try writeAll(bytes, to: file, subject: name)
+  let raw = file.raw
+  _ = try retrying("rewind", subject: name) { Int(lseek(raw, 0, SEEK_SET)) }
+  return file
+}

@@ -85,13 +85,7 @@ package struct Pipe: ~Copyable {
     reading = OwnedFD(owning: ends[0])
     writing = OwnedFD(owning: ends[1])
   }
-}
 
-/// An unnamed file that holds `bytes` and is positioned at its start.
-package func memoryFile(_ name: String, holding bytes: [UInt8]) throws(SyscallError) -> OwnedFD {
-  let file = OwnedFD(owning: CInt(try check("make a memory file", unsafe clinux_memfd(name))))
-  try writeAll(bytes, to: file)
-  let raw = file.raw
-  _ = try retrying("rewind a memory file") { Int(lseek(raw, 0, SEEK_SET)) }
-  return file
+  /// Closes the writing end here: the pipe ends when the last copy of it does.
+  package consuming func keepReading() -> OwnedFD { reading }
 }

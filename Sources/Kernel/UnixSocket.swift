@@ -11,10 +11,14 @@ package struct UnixSocket: ~Copyable {
 
   package consuming func release() -> OwnedFD { descriptor }
 
-  /// A stream socket that listens at `path`, for its owner only.
+  private static func stream(_ extra: __socket_type) throws(SyscallError) -> UnixSocket {
+    let type = CInt(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | extra.rawValue)
+    return UnixSocket(OwnedFD(owning: CInt(try retrying("make a socket") { Int(socket(AF_UNIX, type, 0)) })))
+  }
+
+  /// A stream socket that listens at `path`, for its owner only; `accept` does not block.
   package static func listening(at path: String) throws(SyscallError) -> UnixSocket {
-    let made = try retrying("make a socket") { Int(socket(AF_UNIX, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)) }
-    let result = UnixSocket(OwnedFD(owning: CInt(made)))
+    let result = try stream(SOCK_NONBLOCK)
     try check("listen at", unsafe clinux_unix_address(result.raw, path, 1), subject: path)
     _ = try retrying("set the mode of", subject: path) { unsafe Int(chmod(path, 0o600)) }
     let raw = result.raw
@@ -23,8 +27,7 @@ package struct UnixSocket: ~Copyable {
   }
 
   package static func connected(to path: String) throws(SyscallError) -> UnixSocket {
-    let made = try retrying("make a socket") { Int(socket(AF_UNIX, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)) }
-    let result = UnixSocket(OwnedFD(owning: CInt(made)))
+    let result = try stream(SOCK_CLOEXEC)
     try check("connect to", unsafe clinux_unix_address(result.raw, path, 0), subject: path)
     return result
   }
@@ -32,6 +35,9 @@ package struct UnixSocket: ~Copyable {
   package struct Pair: ~Copyable {
     package var ours: UnixSocket
     package var theirs: OwnedFD
+
+    /// Closes the other end here: its owner has a copy.
+    package consuming func keepOurs() -> UnixSocket { ours }
   }
 
   /// Both ends of a socket that keeps message boundaries (SOCK_SEQPACKET).
@@ -78,6 +84,8 @@ package struct UnixSocket: ~Copyable {
     package var descriptors: Descriptors
     /// The message was longer than the buffer, or brought more descriptors than are taken: what came is not the whole.
     package var isTruncated: Bool
+
+    package consuming func keepDescriptors() -> Descriptors { descriptors }
   }
 
   /// At most four descriptors that came with a message, owned here until taken.

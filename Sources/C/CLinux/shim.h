@@ -193,8 +193,6 @@ static inline long clinux_clone(unsigned long flags) { return CLINUX_RESULT(sysc
 static inline long clinux_execute_descriptor(int fd, char *const _Nullable *_Nonnull arguments, char *const _Nullable *_Nonnull environment) {
   return CLINUX_RESULT(syscall(SYS_execveat, fd, "", arguments, environment, AT_EMPTY_PATH));
 }
-/// memfd_create(2), close-on-exec.
-static inline long clinux_memfd(const char *_Nonnull name) { return CLINUX_RESULT(syscall(SYS_memfd_create, name, 1)); }
 static inline uint32_t clinux_audit_arch(void) { return AUDIT_ARCH_X86_64; }
 /// prlimit(2) of this process, soft and hard alike; resource numbers of asm-generic/resource.h.
 enum { CLINUX_RLIMIT_FSIZE = 1, CLINUX_RLIMIT_CORE = 4, CLINUX_RLIMIT_NPROC = 6, CLINUX_RLIMIT_NOFILE = 7, CLINUX_RLIMIT_MEMLOCK = 8, CLINUX_RLIMIT_AS = 9 };
@@ -204,3 +202,6 @@ static inline long clinux_limit(int resource, uint64_t value) {
 }
 /// _exit(2), not marked as never returning: Swift 6.3 refuses to end noncopyable values behind a call that does not.
 static inline void clinux_exit(int status) { _exit(status); }
+/// strerrorname_np(3), which string.h only shows to GNU sources.
+extern const char *_Nullable strerrorname_np(int error);
+static inline const char *_Nullable clinux_errno_name(int error) { return strerrorname_np(error); }

@@ -1,8 +1,8 @@
 internal import CBPF
-internal import CLinux
 internal import Glibc
+package import Kernel
 
-/// Copies a blocked thread's registers, stack words and identity in one run of a BPF program (Sources/BPF/snapshot.bpf.c), which
+/// Copies a blocked thread's registers, stack words and identity in one run of a BPF program (snapshot.bpf.c beside this file), which
 /// needs CAP_BPF and CAP_PERFMON, Linux 6.10 and its BTF. Whoever lacks them uses /proc instead.
 // The pointers are private, made and ended here, and every access is bounded by the map that they point to.
 @safe package struct BPFSnapshot: ~Copyable {
