@@ -85,6 +85,9 @@ let package = Package(
     tests("JSONTests", uses: ["JSON"]),
     tests("YAMLTests", uses: ["YAML"]),
     tests("FilterTests", uses: ["Diagnostics", "Filter", "JSON", "OCI", "Profile"], resources: [.copy("Fixtures")]),
+    tests("OCITests", uses: ["Diagnostics", "JSON", "OCI"]),
+    tests("PlanTests", uses: ["Diagnostics", "Plan", "Profile"]),
+    tests("CallgateTests", uses: ["JSON", "callgate"]),
     tests("ProfileTests", uses: ["Diagnostics", "Profile"]),
     tests("SettingsTests", uses: ["Diagnostics", "Profile", "Settings"]),
   ]
