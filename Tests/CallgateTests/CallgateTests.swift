@@ -14,7 +14,10 @@ func `what starts nothing is handed on word for word`(words: [String]) throws {
   #expect(installation.calls == words)
 }
 
-@Test(arguments: [["create", "--bundle", ".", "create"], ["run", "-b", ".", "--", "delete"], ["--root", "/r", "create", "--pid-file", "/p", "web"]])
+@Test(arguments: [
+  ["create", "--bundle", ".", "create"], ["run", "-b", ".", "--", "delete"],
+  ["--root", "/r", "create", "--pid-file", "/p", "web"],
+])
 func `a trusted container gets the exact arguments and an untouched bundle`(words: [String]) throws {
   let installation = try Installation()
   try installation.config(annotations: #""other":"true""#)
@@ -99,13 +102,18 @@ private let trace = #""seccomp":{"defaultAction":"SCMP_ACT_TRACE"}"#
   (untrusted, clash, "CG1006"), (untrusted, unknownField, "CG1004"), (untrusted, trace, "CG1004"),
   (#""dev.callgate.untrusted":"false""#, "", "CG1005"), (#""dev.callgate.untrusteed":"true""#, "", "CG1005"),
   (#""dev.callgate.profile":"default""#, "", "CG1005"), (untrusted + #","dev.callgate.mode":"record""#, "", "CG1005"),
-  (untrusted + #","dev.callgate.mode":"audit""#, "", "CG1007"), (untrusted + #","run.oci.seccomp_bpf_data":"AAAA""#, "", "CG1007"),
-  (untrusted + #","dev.callgate.profile":"web""#, "", "CG2001"), (untrusted + #","dev.callgate.profile":"../default""#, "", "CG2002"),
-  (untrusted + #","dev.callgate.profile":"broken""#, "", "CG2002"), (untrusted + #","dev.callgate.profile":"hangs""#, "", "CG2003"),
+  (untrusted + #","dev.callgate.mode":"audit""#, "", "CG1007"),
+  (untrusted + #","run.oci.seccomp_bpf_data":"AAAA""#, "", "CG1007"),
+  (untrusted + #","dev.callgate.profile":"web""#, "", "CG2001"),
+  (untrusted + #","dev.callgate.profile":"../default""#, "", "CG2002"),
+  (untrusted + #","dev.callgate.profile":"broken""#, "", "CG2002"),
+  (untrusted + #","dev.callgate.profile":"hangs""#, "", "CG2003"),
 ])
 func `a refusal leaves nothing behind and tells the engine once`(annotations: String, linux: String, code: String) throws {
   let frame = "apiVersion: callgate.dev/v1alpha1\nkind: CallProfile\nmetadata: {name: NAME, version: 1.0.0}\n"
-  let installation = try Installation(profiles: ["broken": "nonsense", "hangs": frame.replacing("NAME", with: "hangs") + "spec: {trap: [sendmsg]}\n"])
+  let installation = try Installation(profiles: [
+    "broken": "nonsense", "hangs": frame.replacing("NAME", with: "hangs") + "spec: {trap: [sendmsg]}\n",
+  ])
   try installation.config(annotations: annotations, linux: linux)
   let before = try installation.read("bundle/config.json")
   let log = installation.prefix.appending(path: "log").path
@@ -159,7 +167,9 @@ func `a refusal leaves nothing behind and tells the engine once`(annotations: St
 @Test func `without --log-format json the log has runc's text form`() throws {
   let installation = try Installation()
   try installation.callgate(["--log", installation.prefix.appending(path: "log").path, "create"])
-  #expect(try installation.read("log").wholeMatch(of: /time="[^"]+" level=error msg="'create' needs a container's id \(CG1003\)"\n/) != nil)
+  #expect(
+    try installation.read("log").wholeMatch(of: /time="[^"]+" level=error msg="'create' needs a container's id \(CG1003\)"\n/)
+      != nil)
 }
 
 @Test func `audit is accepted where audit is configured, and enforce too`() throws {
@@ -212,7 +222,8 @@ func `a refusal leaves nothing behind and tells the engine once`(annotations: St
   #expect(synthesised["ociVersionMin"] == .string("1.0.0"))
   #expect(synthesised["potentiallyUnsafeConfigAnnotations"] == .array([.string("dev.callgate.")]))
 
-  try installation.write("runtimes/crun", "#!/bin/sh\necho '{\"ociVersionMin\":\"1.0.1\",\"potentiallyUnsafeConfigAnnotations\":[\"a.\"]}'\n")
+  try installation.write(
+    "runtimes/crun", "#!/bin/sh\necho '{\"ociVersionMin\":\"1.0.1\",\"potentiallyUnsafeConfigAnnotations\":[\"a.\"]}'\n")
   let outcome = try installation.callgate(["features"])
   let passed = try JSONValue(parsing: Array(outcome.output.utf8))
   #expect(passed["ociVersionMin"] == .string("1.0.1"))

@@ -22,7 +22,9 @@ final class Installation {
     try FileManager.default.copyItem(at: Installation.program, to: prefix.appending(path: "bin/callgate"))
     let runtimePath = prefix.appending(path: "runtimes/\(runtime)").path
     try write("etc/callgate/config.toml", settings.contains("runtimes") ? settings : "runtimes = ['\(runtimePath)']\n" + settings)
-    try write("etc/callgate/profiles/default.yaml", try String(contentsOf: Installation.repository.appending(path: "profiles/default.yaml"), encoding: .utf8))
+    try write(
+      "etc/callgate/profiles/default.yaml",
+      try String(contentsOf: Installation.repository.appending(path: "profiles/default.yaml"), encoding: .utf8))
     for (name, text) in profiles { try write("etc/callgate/profiles/\(name).yaml", text) }
     try write(
       "runtimes/\(runtime)",
@@ -42,7 +44,8 @@ final class Installation {
     for directory in stateDirectories { try? FileManager.default.removeItem(atPath: directory) }
   }
 
-  static let repository = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+  static let repository = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .deletingLastPathComponent()
 
   /// The program that is tested lies beside the one that tests.
   static var program: URL { URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(path: "callgate") }
@@ -53,7 +56,8 @@ final class Installation {
 
   /// What is left of this test's containers below the state directory.
   var stateDirectories: [String] {
-    let base = geteuid() == 0 ? "/run/callgate" : "\(ProcessInfo.processInfo.environment["XDG_RUNTIME_DIR"] ?? "/nowhere")/callgate"
+    let base =
+      geteuid() == 0 ? "/run/callgate" : "\(ProcessInfo.processInfo.environment["XDG_RUNTIME_DIR"] ?? "/nowhere")/callgate"
     let names = (try? FileManager.default.contentsOfDirectory(atPath: base)) ?? []
     return names.filter { $0.hasPrefix(String(id.prefix(32))) }.map { "\(base)/\($0)" }
   }
@@ -78,15 +82,20 @@ final class Installation {
     // Both stay far below a pipe's 64 KiB.
     process.waitUntilExit()
     return Outcome(
-      status: process.terminationStatus, output: String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self),
+      status: process.terminationStatus,
+      output: String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self),
       error: String(decoding: error.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self))
   }
 
   /// The arguments that the runtime got, or nil if it was not called.
-  var calls: [String]? { (try? read("calls")).map { $0.split(separator: "\n", omittingEmptySubsequences: false).dropLast().map(String.init) } }
+  var calls: [String]? {
+    (try? read("calls")).map { $0.split(separator: "\n", omittingEmptySubsequences: false).dropLast().map(String.init) }
+  }
 
   func config(annotations: String = "", linux: String = #""resources":{"limit":18446744073709551615}"#) throws {
-    try write("bundle/config.json", #"{"ociVersion":"1.0.2","annotations":{\#(annotations)},"linux":{\#(linux)},"process":{"args":["x"],"real":1.0}}"#)
+    try write(
+      "bundle/config.json",
+      #"{"ociVersion":"1.0.2","annotations":{\#(annotations)},"linux":{\#(linux)},"process":{"args":["x"],"real":1.0}}"#)
   }
 
   func json(_ name: String) throws -> JSONValue { try JSONValue(parsing: Array(try read(name).utf8)) }

@@ -4,30 +4,31 @@ import Testing
 
 private func parse(_ line: String) -> Arguments { Arguments(line.split(separator: " ").map(String.init)) }
 
-@Test(arguments: [
-  // podman, containerd, CRI-O
-  ("create --bundle /b --pid-file /p web", "create", "/b", "web"),
-  ("--root /r --log /l --log-format json create --bundle /b --pid-file /p web", "create", "/b", "web"),
-  ("--systemd-cgroup --root=/r create -b /b web", "create", "/b", "web"),
-  ("--cgroup-manager cgroupfs --rootless true run --bundle=/b web", "run", "/b", "web"),
-  // the rest of the grammar
-  ("run -b/b web", "run", "/b", "web"),
-  ("run --bundle /a --bundle /b web", "run", "/b", "web"),
-  ("run --detach -d --no-pivot --no-new-keyring --preserve-fds 3 --console-socket /s -b /b web", "run", "/b", "web"),
-  ("run --detach=true --bundle=/b web", "run", "/b", "web"),
-  ("--debug run web", "run", nil, "web"),
-  ("--unknown=x run web", "run", nil, "web"),
-  ("run -- -web", "run", nil, "-web"),
-  ("-- run web", "run", nil, "web"),
-  ("run --bundle -b web", "run", "-b", "web"),
-  // ids and values that look like something else
-  ("create create", "create", nil, "create"),
-  ("--root create run delete", "run", nil, "delete"),
-  ("run --pid-file --bundle web", "run", nil, "web"),
-  ("delete --force create", "delete", nil, "create"),
-  ("delete -f web", "delete", nil, "web"),
-  ("restore --image-path /i --bundle /b web", "restore", "/b", "web"),
-] as [(String, String, String?, String)])
+@Test(
+  arguments: [
+    // podman, containerd, CRI-O
+    ("create --bundle /b --pid-file /p web", "create", "/b", "web"),
+    ("--root /r --log /l --log-format json create --bundle /b --pid-file /p web", "create", "/b", "web"),
+    ("--systemd-cgroup --root=/r create -b /b web", "create", "/b", "web"),
+    ("--cgroup-manager cgroupfs --rootless true run --bundle=/b web", "run", "/b", "web"),
+    // the rest of the grammar
+    ("run -b/b web", "run", "/b", "web"),
+    ("run --bundle /a --bundle /b web", "run", "/b", "web"),
+    ("run --detach -d --no-pivot --no-new-keyring --preserve-fds 3 --console-socket /s -b /b web", "run", "/b", "web"),
+    ("run --detach=true --bundle=/b web", "run", "/b", "web"),
+    ("--debug run web", "run", nil, "web"),
+    ("--unknown=x run web", "run", nil, "web"),
+    ("run -- -web", "run", nil, "-web"),
+    ("-- run web", "run", nil, "web"),
+    ("run --bundle -b web", "run", "-b", "web"),
+    // ids and values that look like something else
+    ("create create", "create", nil, "create"),
+    ("--root create run delete", "run", nil, "delete"),
+    ("run --pid-file --bundle web", "run", nil, "web"),
+    ("delete --force create", "delete", nil, "create"),
+    ("delete -f web", "delete", nil, "web"),
+    ("restore --image-path /i --bundle /b web", "restore", "/b", "web"),
+  ] as [(String, String, String?, String)])
 func `verb, bundle and id are found`(line: String, verb: String, bundle: String?, id: String) {
   let arguments = parse(line)
   #expect(arguments.problem == nil)

@@ -8,10 +8,10 @@ private func text(_ value: JSONValue) -> String { String(decoding: value.seriali
 
 @Test func `a section comes back as it was`() throws {
   let document =
-    #"{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":38,"architectures":["SCMP_ARCH_X86_64"],"flags":["SECCOMP_FILTER_FLAG_LOG"],"# +
-    #""listenerPath":"/l","listenerMetadata":"m","syscalls":[{"names":["a","b"],"action":"SCMP_ACT_ALLOW"},"# +
-    #"{"names":["c"],"action":"SCMP_ACT_ERRNO","errnoRet":22,"args":[{"index":1,"value":18446744073709551615,"valueTwo":7,"op":"SCMP_CMP_MASKED_EQ"}]},"# +
-    #"{"names":["d"],"action":"SCMP_ACT_KILL_PROCESS","args":[{"index":5,"value":1,"op":"SCMP_CMP_NE"}]}]}"#
+    #"{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":38,"architectures":["SCMP_ARCH_X86_64"],"flags":["SECCOMP_FILTER_FLAG_LOG"],"#
+    + #""listenerPath":"/l","listenerMetadata":"m","syscalls":[{"names":["a","b"],"action":"SCMP_ACT_ALLOW"},"#
+    + #"{"names":["c"],"action":"SCMP_ACT_ERRNO","errnoRet":22,"args":[{"index":1,"value":18446744073709551615,"valueTwo":7,"op":"SCMP_CMP_MASKED_EQ"}]},"#
+    + #"{"names":["d"],"action":"SCMP_ACT_KILL_PROCESS","args":[{"index":5,"value":1,"op":"SCMP_CMP_NE"}]}]}"#
   let section = try Seccomp(JSONValue(parsing: Array(document.utf8)))
   #expect(text(section.json) == document)
 }
@@ -20,10 +20,22 @@ private func text(_ value: JSONValue) -> String { String(decoding: value.seriali
   (#"{"defaultAction":"SCMP_ACT_ALLOW","colour":1}"#, "linux.seccomp.colour is not known"),
   (#"{"syscalls":[]}"#, "lacks defaultAction"),
   (#"{"defaultAction":"SCMP_ACT_MAYBE"}"#, "no action of the specification"),
-  (#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["a"],"action":"SCMP_ACT_ALLOW","comment":"x"}]}"#, "syscalls[0].comment"),
-  (#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["a"],"action":"SCMP_ACT_ALLOW","args":[{"index":6,"value":1,"op":"SCMP_CMP_EQ"}]}]}"#, "args[0].index"),
-  (#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["a"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":-1,"op":"SCMP_CMP_EQ"}]}]}"#, "no whole number"),
-  (#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["a"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":1,"op":"EQ"}]}]}"#, "no operator"),
+  (
+    #"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["a"],"action":"SCMP_ACT_ALLOW","comment":"x"}]}"#,
+    "syscalls[0].comment"
+  ),
+  (
+    #"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["a"],"action":"SCMP_ACT_ALLOW","args":[{"index":6,"value":1,"op":"SCMP_CMP_EQ"}]}]}"#,
+    "args[0].index"
+  ),
+  (
+    #"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["a"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":-1,"op":"SCMP_CMP_EQ"}]}]}"#,
+    "no whole number"
+  ),
+  (
+    #"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["a"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":1,"op":"EQ"}]}]}"#,
+    "no operator"
+  ),
   (#"{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":70000}"#, "no errno"),
 ])
 func `a section that cannot be rewritten without loss is refused`(document: String, reason: String) throws {
@@ -37,11 +49,14 @@ func `a section that cannot be rewritten without loss is refused`(document: Stri
   let config = try bundle(#"{"annotations":null,"linux":{"seccomp":null}}"#)
   #expect(try config.seccomp() == nil)
   #expect(try config.annotations().isEmpty)
-  #expect(try Seccomp(JSONValue(parsing: Array(#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":null,"flags":null}"#.utf8))).rules.isEmpty)
+  #expect(
+    try Seccomp(JSONValue(parsing: Array(#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":null,"flags":null}"#.utf8))).rules.isEmpty
+  )
 }
 
 @Test func `replacing the section leaves everything else as it was`() throws {
-  var config = try bundle(#"{"a":1.0,"linux":{"x":[18446744073709551615],"seccomp":{"defaultAction":"SCMP_ACT_ALLOW"},"y":2},"z":null}"#)
+  var config = try bundle(
+    #"{"a":1.0,"linux":{"x":[18446744073709551615],"seccomp":{"defaultAction":"SCMP_ACT_ALLOW"},"y":2},"z":null}"#)
   config.rawSeccomp = .string("new")
   #expect(text(config.config) == #"{"a":1.0,"linux":{"x":[18446744073709551615],"seccomp":"new","y":2},"z":null}"#)
   var bare = try bundle(#"{"a":1}"#)
@@ -80,7 +95,10 @@ func `in a pod one container can be named`(key: String) throws {
   ("dev.callgate.untrusted.web", "true", "the engine does not say which one this is"),
   ("dev.callgate.untrsted", "true", "did you mean 'dev.callgate.untrusted'?"),
   ("dev.callgate.profiles", "web", "did you mean 'dev.callgate.profile'?"),
-  ("dev.callgate.colour", "red", "valid: dev.callgate.untrusted, dev.callgate.untrusted.CONTAINER, dev.callgate.profile, dev.callgate.mode"),
+  (
+    "dev.callgate.colour", "red",
+    "valid: dev.callgate.untrusted, dev.callgate.untrusted.CONTAINER, dev.callgate.profile, dev.callgate.mode"
+  ),
 ])
 func `an annotation that would do nothing is refused`(key: String, value: String, reason: String) {
   let error = #expect(throws: Refusal.self) { try request((key, value)) }

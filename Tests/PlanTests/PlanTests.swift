@@ -24,7 +24,8 @@ private func plan(_ change: (inout Plan) -> Void = { _ in }) throws -> Plan {
 
 @Test func `a plan comes back as it was`() throws {
   let variants = [
-    try plan(), try plan { $0.runtimeProcess = nil }, try plan { $0.onViolation = .killProcess }, try plan { $0.commandRun = true },
+    try plan(), try plan { $0.runtimeProcess = nil }, try plan { $0.onViolation = .killProcess },
+    try plan { $0.commandRun = true },
     try plan { $0.checks["base"] = .off }, try plan { $0.traps = [] },
   ]
   for variant in variants { #expect(try Plan(decoding: variant.encoded()) == variant) }
@@ -32,8 +33,10 @@ private func plan(_ change: (inout Plan) -> Void = { _ in }) throws -> Plan {
 
 @Test(arguments: [
   (#""commandRun":false"#, #""commandRun":0"#), (#""mode":"audit""#, #""mode":"record""#), (#""version":1,"#, #""version":2,"#),
-  (#""depth":64"#, #""depth":1"#), (#""depth":64"#, #""depth":64,"more":1"#), (#""id":"#, #""ID":"#), (#""base":"enforce""#, #""bass":"enforce""#),
-  (#""number":59"#, #""number":59000000000"#), (#""argument":2"#, #""argument":9"#), (#""relation":"allSet""#, #""relation":"some""#),
+  (#""depth":64"#, #""depth":1"#), (#""depth":64"#, #""depth":64,"more":1"#), (#""id":"#, #""ID":"#),
+  (#""base":"enforce""#, #""bass":"enforce""#),
+  (#""number":59"#, #""number":59000000000"#), (#""argument":2"#, #""argument":9"#),
+  (#""relation":"allSet""#, #""relation":"some""#),
   ("{", ""),
 ])
 func `a plan that is not quite one is refused`(old: String, new: String) throws {
@@ -54,14 +57,17 @@ func `a plan that is not quite one is refused`(old: String, new: String) throws 
 }
 
 @Test func `the same id under another root is another container`() throws {
-  let directories = try [("web", ""), ("web", "/r"), ("web2", ""), ("2web", "")].map { try StatePaths(id: $0.0, root: $0.1, in: root).directory }
+  let directories = try [("web", ""), ("web", "/r"), ("web2", ""), ("2web", "")].map {
+    try StatePaths(id: $0.0, root: $0.1, in: root).directory
+  }
   #expect(Set(directories).count == 4)
 }
 
 @Test func `the socket's path fits, however long the id`() throws {
   let id = String(repeating: "0123456789abcdef", count: 4)
   #expect(try StatePaths(id: id, root: "", in: user).socket.utf8.count <= StatePaths.maxSocketBytes)
-  let far = StatePaths.Environment(isRoot: false, runtimeDirectory: "/" + String(repeating: "d", count: 60), stateHome: nil, home: nil)
+  let far = StatePaths.Environment(
+    isRoot: false, runtimeDirectory: "/" + String(repeating: "d", count: 60), stateHome: nil, home: nil)
   #expect(throws: Refusal.self) { try StatePaths(id: id, root: "", in: far) }
 }
 
@@ -80,7 +86,9 @@ func `a plan that is not quite one is refused`(old: String, new: String) throws 
   #expect(hexDigits(of: fnv1a(Array("foobar".utf8))) == "85944171f73967e8")
 }
 
-@Test(arguments: [("/usr/bin/crun", RuntimeKind.crun), ("/usr/sbin/runc", .runc), ("/opt/crun-1.14", .crun), ("/x/youki", .other)])
+@Test(arguments: [
+  ("/usr/bin/crun", RuntimeKind.crun), ("/usr/sbin/runc", .runc), ("/opt/crun-1.14", .crun), ("/x/youki", .other),
+])
 func `runtimes are told apart by name`(path: String, kind: RuntimeKind) {
   #expect(RuntimeKind(path: path) == kind)
 }

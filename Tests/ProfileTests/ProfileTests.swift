@@ -88,7 +88,10 @@ func `what a profile gets wrong is said with its place`(spec: String, message: S
 @Test(arguments: [
   ("apiVersion: v1\nkind: CallProfile\nmetadata: {name: a, version: 1}\nspec: {trap: [execve]}", "1:13: apiVersion must be"),
   ("apiVersion: callgate.dev/v1alpha1\nkind: Pod\nmetadata: {name: a, version: 1}\nspec: {trap: [execve]}", "2:7: kind must be"),
-  ("apiVersion: callgate.dev/v1alpha1\nkind: CallProfile\nmetadata: {name: ../a, version: 1}\nspec: {trap: [execve]}", "3:18: '../a' is no profile name"),
+  (
+    "apiVersion: callgate.dev/v1alpha1\nkind: CallProfile\nmetadata: {name: ../a, version: 1}\nspec: {trap: [execve]}",
+    "3:18: '../a' is no profile name"
+  ),
   ("- a", "1:1: the profile must be a mapping, not a list"),
   ("a: [", "2:1: "),
 ])
@@ -97,7 +100,9 @@ func `the frame of a profile is checked`(text: String, message: String) {
   #expect(error?.message.hasPrefix("web.yaml:\(message)") == true, "\(error?.message ?? "")")
 }
 
-@Test(arguments: [("default", true), ("a-1", true), ("", false), ("-a", false), ("A", false), ("a/b", false), ("..", false), ("a_b", false)])
+@Test(arguments: [
+  ("default", true), ("a-1", true), ("", false), ("-a", false), ("A", false), ("a/b", false), ("..", false), ("a_b", false),
+])
 func `a profile's name is never a path`(name: String, isName: Bool) {
   #expect(Profile.isName(name) == isName)
 }
@@ -111,10 +116,11 @@ func `a profile's name is never a path`(name: String, isName: Bool) {
   }
 }
 
-@Test(arguments: [
-  (Condition(argument: 2, mask: 4, relation: .anySet), 5, true), (Condition(argument: 2, mask: 4, relation: .anySet), 3, false),
-  (Condition(argument: 0, mask: 5, relation: .allSet), 4, false), (Condition(argument: 0, mask: 5, relation: .allSet), 7, true),
-] as [(Condition, UInt64, Bool)])
+@Test(
+  arguments: [
+    (Condition(argument: 2, mask: 4, relation: .anySet), 5, true), (Condition(argument: 2, mask: 4, relation: .anySet), 3, false),
+    (Condition(argument: 0, mask: 5, relation: .allSet), 4, false), (Condition(argument: 0, mask: 5, relation: .allSet), 7, true),
+  ] as [(Condition, UInt64, Bool)])
 func `a condition is about bits`(condition: Condition, value: UInt64, holds: Bool) {
   #expect(condition.holds(for: value) == holds)
 }

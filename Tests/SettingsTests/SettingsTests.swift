@@ -48,14 +48,18 @@ func `what a file gets wrong is said with its line`(text: String, message: Strin
   #expect(error?.message.hasPrefix(message) == true, "\(error?.message ?? "")")
 }
 
-@Test(arguments: [
-  ("/usr/bin", "/etc/callgate", ["/etc/callgate/profiles", "/usr/share/callgate/profiles"]),
-  ("/usr/local/bin", "/etc/callgate", ["/etc/callgate/profiles", "/usr/local/share/callgate/profiles"]),
-  ("/bin", "/etc/callgate", ["/etc/callgate/profiles", "/usr/share/callgate/profiles"]),
-  ("/x/y/bin", "/x/y/etc/callgate", ["/x/y/etc/callgate/profiles", "/x/y/share/callgate/profiles"]),
-  ("/r/.build/x86_64/debug", "/r/.build/x86_64/debug/etc/callgate", ["/r/.build/x86_64/debug/etc/callgate/profiles", "/r/profiles"]),
-  ("/somewhere", "/somewhere/etc/callgate", ["/somewhere/etc/callgate/profiles"]),
-] as [(String, String, [String])])
+@Test(
+  arguments: [
+    ("/usr/bin", "/etc/callgate", ["/etc/callgate/profiles", "/usr/share/callgate/profiles"]),
+    ("/usr/local/bin", "/etc/callgate", ["/etc/callgate/profiles", "/usr/local/share/callgate/profiles"]),
+    ("/bin", "/etc/callgate", ["/etc/callgate/profiles", "/usr/share/callgate/profiles"]),
+    ("/x/y/bin", "/x/y/etc/callgate", ["/x/y/etc/callgate/profiles", "/x/y/share/callgate/profiles"]),
+    (
+      "/r/.build/x86_64/debug", "/r/.build/x86_64/debug/etc/callgate",
+      ["/r/.build/x86_64/debug/etc/callgate/profiles", "/r/profiles"]
+    ),
+    ("/somewhere", "/somewhere/etc/callgate", ["/somewhere/etc/callgate/profiles"]),
+  ] as [(String, String, [String])])
 func `the program's own place decides where its settings lie`(directory: String, settings: String, profiles: [String]) {
   let locations = Locations(programDirectory: directory)
   #expect(locations.settings == settings)
@@ -80,7 +84,8 @@ private func profile(_ name: String) -> String {
 
 @Test func `later files say more than earlier ones`() throws {
   try withPrefix([
-    "etc/callgate/config.toml": "policy.mode = 'audit'\npolicy.profile = 'a'", "etc/callgate/config.d/20.toml": "policy.profile = 'c'",
+    "etc/callgate/config.toml": "policy.mode = 'audit'\npolicy.profile = 'a'",
+    "etc/callgate/config.d/20.toml": "policy.profile = 'c'",
     "etc/callgate/config.d/10.toml": "policy.profile = 'b'", "etc/callgate/config.d/30.txt": "nonsense",
   ]) { (locations, _) throws in
     let settings = try locations.readSettings()
@@ -94,7 +99,8 @@ private func profile(_ name: String) -> String {
 
 @Test func `a settings file that anybody may write is refused`() throws {
   try withPrefix(["etc/callgate/config.toml": ""]) { (locations, prefix) throws in
-    try FileManager.default.setAttributes([.posixPermissions: 0o666], ofItemAtPath: prefix.appending(path: "etc/callgate/config.toml").path)
+    try FileManager.default.setAttributes(
+      [.posixPermissions: 0o666], ofItemAtPath: prefix.appending(path: "etc/callgate/config.toml").path)
     #expect(throws: Refusal.self) { try locations.readSettings() }
   }
 }
@@ -108,7 +114,9 @@ private func profile(_ name: String) -> String {
     #expect(try locations.readProfile("default").name == "default")
     #expect(try locations.installedProfiles() == ["default", "other", "web"])
     let missing = #expect(throws: Refusal.self) { try locations.readProfile("db") }
-    #expect(missing?.description == "profile 'db' is not installed (CG2001); installed: default, other, web. See: callgatectl profile list")
+    #expect(
+      missing?.description
+        == "profile 'db' is not installed (CG2001); installed: default, other, web. See: callgatectl profile list")
     #expect(throws: Refusal.self) { try locations.readProfile("../web") }
     let renamed = #expect(throws: Refusal.self) { try locations.readProfile("other") }
     #expect(renamed?.message.contains("metadata.name is 'different'") == true)
