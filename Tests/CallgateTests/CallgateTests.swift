@@ -199,6 +199,23 @@ func `a refusal leaves nothing behind and tells the engine once`(annotations: St
   #expect(try installation.callgate(["list"], environment: ["PATH": path]).output == "from the runtime\n")
 }
 
+@Test func `an id whose supervisor lives is not taken, and one whose supervisor died is`() throws {
+  let installation = try Installation()
+  try installation.config(annotations: untrusted)
+  try installation.callgate(["create", installation.id])
+  let directory = try #require(installation.stateDirectories.first)
+  do {
+    let listener = try Listener(path: "\(directory)/listener.sock")
+    let outcome = try installation.callgate(["create", installation.id])
+    #expect(outcome.error.contains("is already supervised (CG1008)"))
+    #expect(installation.stateDirectories == [directory])
+    withExtendedLifetime(listener) {}
+  }
+  #expect(try FileManager.default.contentsOfDirectory(atPath: directory) == ["listener.sock"])
+  #expect(try installation.callgate(["create", installation.id]).status == 0)
+  #expect(try FileManager.default.contentsOfDirectory(atPath: directory).isEmpty)
+}
+
 // MARK: delete and features
 
 @Test func `a container's state goes with the container, and stays while it stays`() throws {

@@ -102,3 +102,22 @@ final class Installation {
 }
 
 let untrusted = #""dev.callgate.untrusted":"true""#
+
+/// A Unix socket that accepts connections until it is released; its file stays, as a dead supervisor's does.
+final class Listener {
+  private let descriptor: Int32
+
+  init(path: String) throws {
+    descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    // SAFETY: the path is shorter than sun_path, whose rest stays NUL, and the pointer is of the struct and its size.
+    unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: path.utf8) }
+    let bound = unsafe withUnsafePointer(to: &address) { pointer in
+      unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { unsafe bind(descriptor, $0, 110) }
+    }
+    try #require(bound == 0 && listen(descriptor, 1) == 0)
+  }
+
+  deinit { close(descriptor) }
+}

@@ -64,6 +64,14 @@ func `a section that cannot be rewritten without loss is refused`(document: Stri
   #expect(text(bare.config) == #"{"a":1,"linux":{"seccomp":"new"}}"#)
 }
 
+@Test(arguments: [
+  #"{"Linux":{}}"#, #"{"linux":{"SECCOMP":null}}"#, "{\"annotation\u{17F}\":{}}", #"{"linux":{},"linuX":{}}"#,
+])
+func `a member that runc would take for another is refused`(text: String) {
+  let error = #expect(throws: Refusal.self) { try Bundle(parsing: Array(text.utf8), file: "config.json") }
+  #expect(error?.code == .badBundle)
+}
+
 // MARK: annotations
 
 private func request(_ annotations: (String, String)...) throws(Refusal) -> Request {
