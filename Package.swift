@@ -89,6 +89,9 @@ let package = Package(
     tests("JSONTests", uses: ["JSON"]),
     tests("YAMLTests", uses: ["YAML"]),
     tests("FilterTests", uses: ["Diagnostics", "Filter", "JSON", "OCI", "Profile"], resources: [.copy("Fixtures")]),
+    tests("OCITests", uses: ["Diagnostics", "JSON", "OCI"]),
+    tests("PlanTests", uses: ["Diagnostics", "Plan", "Profile"]),
+    tests("CallgateTests", uses: ["JSON", "callgate"]),
     tests("ProfileTests", uses: ["Diagnostics", "Profile"]),
     tests("SettingsTests", uses: ["Diagnostics", "Profile", "Settings"]),
     // The programs as their users meet them. `make test` builds them first; the tests find them in the build folder.

@@ -1,11 +1,12 @@
-/// The candidate that `word` was most likely meant to be, or nil where none is near: at most a third of its letters differ.
+/// The candidate that `word` was most likely meant to be, or nil where none is near: at most two letters differ, or a quarter
+/// of a longer word.
 package func nearest(_ word: String, among candidates: some Sequence<String>) -> String? {
   var best: (name: String, distance: Int)?
   for candidate in candidates {
     let distance = editDistance(Array(word.lowercased().utf8), Array(candidate.lowercased().utf8))
     if distance < best?.distance ?? Int.max { best = (candidate, distance) }
   }
-  guard let best, best.distance <= max(1, word.utf8.count / 3) else { return nil }
+  guard let best, best.distance <= max(2, word.utf8.count / 4), best.distance < word.utf8.count else { return nil }
   return best.name
 }
 

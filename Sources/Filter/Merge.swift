@@ -55,12 +55,14 @@ private enum Treatment {
 
 private func refuseUnmergeable(_ base: Seccomp) throws(Refusal) {
   if !base.architectures.isEmpty, !base.architectures.contains("SCMP_ARCH_X86_64") {
-    throw Refusal(.unsupportedHost, "the container's seccomp section is for \(base.architectures.joined(separator: ", ")), not x86-64")
+    throw Refusal(
+      .unsupportedHost, "the container's seccomp section is for \(base.architectures.joined(separator: ", ")), not x86-64")
   }
   for action in [base.defaultAction] + base.rules.map(\.action) {
     switch action {
     case .notify:
-      throw Refusal(.conflictingListener, "the container's seccomp section asks for notifications of its own: one filter has one listener")
+      throw Refusal(
+        .conflictingListener, "the container's seccomp section asks for notifications of its own: one filter has one listener")
     case .trace:
       throw Refusal(
         .badBundle, "the container's seccomp section uses SCMP_ACT_TRACE, by which a process of the container could allow calls")
@@ -149,7 +151,8 @@ private struct BaseRules {
 
   private func inexpressible(_ name: String) -> Refusal {
     Refusal(
-      .filterNotProven, "the conditions that the container's seccomp section puts on '\(name)' cannot be combined with the profile's",
+      .filterNotProven,
+      "the conditions that the container's seccomp section puts on '\(name)' cannot be combined with the profile's",
       hint: "simplify the rules for '\(name)', or let the section's default refuse")
   }
 }

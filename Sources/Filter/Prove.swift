@@ -63,7 +63,8 @@ private func describe(_ call: Call, _ trap: ResolvedTrap?) -> String {
 private func proveOthersAreKilled(_ program: Program) throws(Refusal) {
   for number in 0..<UInt32(beyondLastCall) {
     for call in [Call(number, architecture: Call.i386), Call(number | Call.x32Bit)] {
-      guard let code = program.evaluate(call), code == SeccompAction.killThread.code || code == SeccompAction.killProcess.code else {
+      guard let code = program.evaluate(call), code == SeccompAction.killThread.code || code == SeccompAction.killProcess.code
+      else {
         throw Refusal(.filterNotProven, "the merged filter does not kill a call of another architecture")
       }
     }

@@ -35,7 +35,7 @@ package func capture(_ path: String, _ words: [String], limit: Int) throws(Sysca
   var arguments: [UnsafeMutablePointer<CChar>?] = unsafe ([path] + words).map { unsafe strdup($0) } + [nil]
   var child: pid_t = 0
   let code = unsafe posix_spawn(&child, path, &actions, nil, &arguments, environ)
-  for unsafe argument in unsafe arguments { unsafe free(argument) }
+  unsafe arguments.forEach { argument in unsafe free(argument) }
   guard code == 0 else { throw SyscallError("execute", errno: code, subject: path) }
   _ = consume writing
   let output = try readAll(reading, limit: limit, subject: path)

@@ -28,7 +28,8 @@ package struct Request: Equatable, Sendable {
         throw Refusal(
           .badAnnotation,
           "unknown annotation '\(key)'"
-            + suggestion(for: key, among: [untrustedKey, "\(untrustedKey).CONTAINER", "dev.callgate.profile", "dev.callgate.mode"]))
+            + suggestion(
+              for: key, among: [untrustedKey, "\(untrustedKey).CONTAINER", "dev.callgate.profile", "dev.callgate.mode"]))
       }
     }
   }

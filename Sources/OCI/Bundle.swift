@@ -11,6 +11,8 @@ package struct Bundle: Equatable, Sendable {
       throw Refusal(.badBundle, "cannot read '\(file)': \(error)")
     }
     guard config.members != nil else { throw Refusal(.badBundle, "cannot read '\(file)': it is \(config.kind), not an object") }
+    try refuseLookalikes(in: config, of: ["annotations", "linux"])
+    try refuseLookalikes(in: config["linux"], of: ["seccomp"])
   }
 
   /// In the order of the file.
@@ -38,6 +40,28 @@ package struct Bundle: Equatable, Sendable {
       var linux = config["linux"] ?? .object([])
       linux["seccomp"] = newValue
       config["linux"] = linux
+    }
+  }
+}
+
+/// runc's JSON reader takes "Linux" and "linuX" for "linux", the last of them winning (encoding/json, foldRune); crun's does not. A
+/// bundle that the two would read differently is refused.
+private func refuseLookalikes(in json: JSONValue?, of names: [String]) throws(Refusal) {
+  for member in json?.members ?? [] {
+    for name in names where !isSame(member.key, name) && folded(member.key) == folded(name) {
+      throw Refusal(.badBundle, "the member '\(member.key)' of config.json could be taken for '\(name)'")
+    }
+  }
+}
+
+/// Lower case as far as ASCII names can meet: U+017F and U+212A fold to s and k.
+private func folded(_ text: String) -> [UInt32] {
+  text.unicodeScalars.map { scalar in
+    switch scalar.value {
+    case 0x41...0x5A: scalar.value + 0x20
+    case 0x17F: 0x73
+    case 0x212A: 0x6B
+    default: scalar.value
     }
   }
 }

@@ -216,7 +216,9 @@ private struct Members {
   }
 }
 
-private func badSeccomp(_ reason: String) -> Refusal { Refusal(.badBundle, "cannot use the container's seccomp section: \(reason)") }
+private func badSeccomp(_ reason: String) -> Refusal {
+  Refusal(.badBundle, "cannot use the container's seccomp section: \(reason)")
+}
 
 // MARK: model -> JSON
 

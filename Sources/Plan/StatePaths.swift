@@ -55,7 +55,8 @@ package struct StatePaths: Equatable, Sendable {
     directory = "\(try StatePaths.base(environment))/\(name)"
     events = try StatePaths.eventsFile(environment)
     guard socket.utf8.count <= StatePaths.maxSocketBytes else {
-      throw Refusal(.stateDirectory, "cannot make a socket in '\(directory)': the path has more than \(StatePaths.maxSocketBytes) bytes")
+      throw Refusal(
+        .stateDirectory, "cannot make a socket in '\(directory)': the path has more than \(StatePaths.maxSocketBytes) bytes")
     }
   }
 

@@ -77,9 +77,11 @@ extension Group {
 /// time is among them.
 package let untrappable: Set<String> = [
   // The listener itself travels by these: crun sends it, runc tells its parent its number and waits for the answer.
-  "sendmsg", "sendto", "recvmsg", "recvfrom", "read", "write", "readv", "writev", "close", "fcntl", "poll", "ppoll", "select", "pselect6",
+  "sendmsg", "sendto", "recvmsg", "recvfrom", "read", "write", "readv", "writev", "close", "fcntl", "poll", "ppoll", "select",
+  "pselect6",
   // The scheduler, the collector and the signals of Go.
-  "futex", "sched_yield", "nanosleep", "clock_nanosleep", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "eventfd2", "pipe2",
+  "futex", "sched_yield", "nanosleep", "clock_nanosleep", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "eventfd2",
+  "pipe2",
   "madvise", "munmap", "brk", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "tgkill", "getpid", "gettid",
   "restart_syscall", "timer_settime", "setitimer", "sched_getaffinity", "rseq", "set_robust_list", "membarrier",
   // The end.

@@ -61,7 +61,8 @@ private struct ProfileReader {
     let (unknown, depth) = try unknown(spec.values["unknown"])
     return Profile(
       name: name, version: try text(metadata.values["version"]!, "metadata.version"),
-      description: try metadata.values["description"].map { node throws(Refusal) in try text(node, "metadata.description") } ?? "",
+      description: try metadata.values["description"].map { node throws(Refusal) in try text(node, "metadata.description") }
+        ?? "",
       traps: traps, never: never.sorted(), absent: absent.sorted(), checks: try checks(spec.values["checks"]), unknown: unknown,
       depth: depth, onViolation: try onViolation(spec.values["onViolation"]))
   }
@@ -122,7 +123,8 @@ private struct ProfileReader {
     }
     if trappableWithCondition.contains(trap.syscall), trap.condition == nil {
       throw refuse(
-        node, "'\(trap.syscall)' can only be trapped under a condition on an argument: the low-level runtime needs it before "
+        node,
+        "'\(trap.syscall)' can only be trapped under a condition on an argument: the low-level runtime needs it before "
           + "anybody can answer", .untrappable)
     }
   }

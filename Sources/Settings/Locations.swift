@@ -107,5 +107,7 @@ private func optional<Value>(_ body: () throws(SyscallError) -> Value) throws(Re
 
 /// EACCES for a settings file that anybody may write: it would decide which program runs as root.
 private func refuseWorldWritable(_ file: String) throws(SyscallError) {
-  if try identity(of: file).mode & 0o002 != 0 { throw SyscallError("trust a file that anybody may write", errno: 13, subject: file) }
+  if try identity(of: file).mode & 0o002 != 0 {
+    throw SyscallError("trust a file that anybody may write", errno: 13, subject: file)
+  }
 }

@@ -1,5 +1,5 @@
-import JSON
 import Diagnostics
+import JSON
 import Kernel
 import OCI
 
@@ -47,7 +47,9 @@ private func withoutEngineWords(_ message: String) -> String {
   for words in engineWords.map({ Array($0.utf8) }) where bytes.count >= words.count {
     for start in 0...(bytes.count - words.count) {
       let found = zip(bytes[start...], words).allSatisfy { $0 | ($0 & 0x40) >> 1 == $1 }
-      if found { for place in start..<(start + words.count) where bytes[place] == UInt8(ascii: " ") { bytes[place] = UInt8(ascii: "_") } }
+      if found {
+        for place in start..<(start + words.count) where bytes[place] == UInt8(ascii: " ") { bytes[place] = UInt8(ascii: "_") }
+      }
     }
   }
   return String(decoding: bytes, as: UTF8.self)

@@ -25,7 +25,11 @@ struct UntrustedContainer {
     runtimeRoot = arguments.root ?? ""
     do throws(SyscallError) {
       let here = try workingDirectory()
-      func absolute(_ path: String) -> String { path.hasPrefix("/") ? path : "\(here)/\(path)" }
+      func absolute(_ path: String) -> String {
+        if path.hasPrefix("/") { return path }
+        let relative = path.split(separator: "/").filter { $0 != "." }
+        return ([here] + relative.map(String.init)).joined(separator: "/")
+      }
       configFile = absolute(arguments.configPath)
       bundleDirectory = absolute(arguments.bundle ?? ".")
       configBytes = try readFile(configFile, limit: maxConfigBytes)
@@ -65,7 +69,8 @@ private func strictest(_ annotation: String?, _ configured: Mode) throws(Refusal
   }
   guard mode >= configured else {
     throw Refusal(
-      .loosenedByAnnotation, "the annotation 'dev.callgate.mode' asks for '\(mode.rawValue)', but '\(configured.rawValue)' is configured",
+      .loosenedByAnnotation,
+      "the annotation 'dev.callgate.mode' asks for '\(mode.rawValue)', but '\(configured.rawValue)' is configured",
       hint: "annotations can only be stricter")
   }
   return mode

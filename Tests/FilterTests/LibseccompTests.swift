@@ -7,7 +7,10 @@ import Testing
 /// The first column of each is what a naive merge would write.
 struct LibseccompTests {
   @Test func `complementary rules do what they say`() throws {
-    let program = try compile(section(.errno(nil), SeccompRule(["mmap"], .allow, where: [whereNotExecutable]), SeccompRule(["mmap"], .notify, where: [whereExecutable])))
+    let program = try compile(
+      section(
+        .errno(nil), SeccompRule(["mmap"], .allow, where: [whereNotExecutable]),
+        SeccompRule(["mmap"], .notify, where: [whereExecutable])))
     #expect(program.verdict(mmap, 0, 0, 3) == .allow)
     #expect(program.verdict(mmap, 0, 0, 5) == .notify)
   }
@@ -30,13 +33,17 @@ struct LibseccompTests {
   }
 
   @Test func `an unconditional notification swallows a conditional allowance`() throws {
-    let program = try compile(section(.errno(nil), SeccompRule(["mmap"], .notify), SeccompRule(["mmap"], .allow, where: [whereNotExecutable])))
+    let program = try compile(
+      section(.errno(nil), SeccompRule(["mmap"], .notify), SeccompRule(["mmap"], .allow, where: [whereNotExecutable])))
     #expect(program.verdict(mmap, 0, 0, 3) == .notify)
   }
 
   @Test func `where rules on different arguments both match, the argument's number decides which is lost`() throws {
     func naive(_ other: Int) throws -> Program {
-      try compile(section(.errno(nil), SeccompRule(["mmap"], .allow, where: [SeccompArgument(other, .equal, 0)]), SeccompRule(["mmap"], .notify, where: [whereExecutable])))
+      try compile(
+        section(
+          .errno(nil), SeccompRule(["mmap"], .allow, where: [SeccompArgument(other, .equal, 0)]),
+          SeccompRule(["mmap"], .notify, where: [whereExecutable])))
     }
     #expect(try naive(0).verdict(mmap, 0, 0, 4, 0) == .notify)
     #expect(try naive(3).verdict(mmap, 0, 0, 4, 0) == .allow)
@@ -45,7 +52,10 @@ struct LibseccompTests {
 
   @Test func `one condition with two actions does not compile`() {
     let error = #expect(throws: Refusal.self) {
-      try compile(section(.errno(nil), SeccompRule(["mmap"], .allow, where: [whereExecutable]), SeccompRule(["mmap"], .notify, where: [whereExecutable])))
+      try compile(
+        section(
+          .errno(nil), SeccompRule(["mmap"], .allow, where: [whereExecutable]),
+          SeccompRule(["mmap"], .notify, where: [whereExecutable])))
     }
     #expect(error?.description.contains("contradicts another rule") == true)
   }

@@ -49,23 +49,27 @@ private let trapsAll = profile([Trap("mmap")])
   }
 }
 
-@Test(arguments: [
-  [SeccompRule(["mmap"], .allow)],
-  [SeccompRule(["mmap"], .allow), SeccompRule(["mmap"], .errno(5))],
-  [SeccompRule(["mmap"], .allow, where: [SeccompArgument(0, .equal, 0)])],
-  [SeccompRule(["mmap"], .allow, where: [whereNotExecutable])],
-  [SeccompRule(["mmap"], .allow, where: [whereExecutable])],
-  [SeccompRule(["mmap"], .allow, where: [SeccompArgument(2, .maskedEqual, 7, 5)])],
-  [SeccompRule(["mmap"], .allow, where: [SeccompArgument(2, .maskedEqual, 3, 1)])],
-  [SeccompRule(["mmap"], .allow, where: [SeccompArgument(2, .equal, 5)]), SeccompRule(["mmap"], .allow, where: [SeccompArgument(2, .equal, 3)])],
-  [SeccompRule(["mmap"], .allow, where: [SeccompArgument(2, .equal, 5), SeccompArgument(2, .equal, 3)])],
-  [SeccompRule(["mmap"], .allow, where: [SeccompArgument(2, .lessOrEqual, 6)])],
-  [SeccompRule(["mmap"], .allow, where: [SeccompArgument(2, .notEqual, 7)])],
-  [SeccompRule(["mmap"], .allow, where: [SeccompArgument(2, .greater, 2), SeccompArgument(0, .equal, 0)])],
-  [SeccompRule(["mmap"], .log)],
-  [SeccompRule(["mmap"], .errno(13))],
-  [SeccompRule(["mmap"], .killProcess), SeccompRule(["mmap"], .allow, where: [whereExecutable])],
-] as [[SeccompRule]])
+@Test(
+  arguments: [
+    [SeccompRule(["mmap"], .allow)],
+    [SeccompRule(["mmap"], .allow), SeccompRule(["mmap"], .errno(5))],
+    [SeccompRule(["mmap"], .allow, where: [SeccompArgument(0, .equal, 0)])],
+    [SeccompRule(["mmap"], .allow, where: [whereNotExecutable])],
+    [SeccompRule(["mmap"], .allow, where: [whereExecutable])],
+    [SeccompRule(["mmap"], .allow, where: [SeccompArgument(2, .maskedEqual, 7, 5)])],
+    [SeccompRule(["mmap"], .allow, where: [SeccompArgument(2, .maskedEqual, 3, 1)])],
+    [
+      SeccompRule(["mmap"], .allow, where: [SeccompArgument(2, .equal, 5)]),
+      SeccompRule(["mmap"], .allow, where: [SeccompArgument(2, .equal, 3)]),
+    ],
+    [SeccompRule(["mmap"], .allow, where: [SeccompArgument(2, .equal, 5), SeccompArgument(2, .equal, 3)])],
+    [SeccompRule(["mmap"], .allow, where: [SeccompArgument(2, .lessOrEqual, 6)])],
+    [SeccompRule(["mmap"], .allow, where: [SeccompArgument(2, .notEqual, 7)])],
+    [SeccompRule(["mmap"], .allow, where: [SeccompArgument(2, .greater, 2), SeccompArgument(0, .equal, 0)])],
+    [SeccompRule(["mmap"], .log)],
+    [SeccompRule(["mmap"], .errno(13))],
+    [SeccompRule(["mmap"], .killProcess), SeccompRule(["mmap"], .allow, where: [whereExecutable])],
+  ] as [[SeccompRule]])
 func `every shape of a base's rules is merged and proven under a refusing default`(rules: [SeccompRule]) throws {
   var base = section(.errno(38))
   base.rules = rules
@@ -73,16 +77,20 @@ func `every shape of a base's rules is merged and proven under a refusing defaul
   _ = try merged(base, trapsAll)
 }
 
-@Test(arguments: [
-  [],
-  [SeccompRule(["mmap"], .errno(13))],
-  [SeccompRule(["mmap"], .errno(13), where: [SeccompArgument(0, .equal, 7)])],
-  [SeccompRule(["mmap"], .errno(13), where: [whereExecutable])],
-  [SeccompRule(["mmap"], .errno(13), where: [SeccompArgument(2, .maskedEqual, 7, 7)])],
-  [SeccompRule(["mmap"], .killProcess, where: [SeccompArgument(0, .greaterOrEqual, 7), SeccompArgument(1, .notEqual, 4)])],
-  [SeccompRule(["mmap"], .errno(1), where: [SeccompArgument(0, .maskedEqual, 1, 1)]), SeccompRule(["mmap"], .errno(2), where: [SeccompArgument(0, .maskedEqual, 6, 2)])],
-  [SeccompRule(["mmap"], .log)],
-] as [[SeccompRule]])
+@Test(
+  arguments: [
+    [],
+    [SeccompRule(["mmap"], .errno(13))],
+    [SeccompRule(["mmap"], .errno(13), where: [SeccompArgument(0, .equal, 7)])],
+    [SeccompRule(["mmap"], .errno(13), where: [whereExecutable])],
+    [SeccompRule(["mmap"], .errno(13), where: [SeccompArgument(2, .maskedEqual, 7, 7)])],
+    [SeccompRule(["mmap"], .killProcess, where: [SeccompArgument(0, .greaterOrEqual, 7), SeccompArgument(1, .notEqual, 4)])],
+    [
+      SeccompRule(["mmap"], .errno(1), where: [SeccompArgument(0, .maskedEqual, 1, 1)]),
+      SeccompRule(["mmap"], .errno(2), where: [SeccompArgument(0, .maskedEqual, 6, 2)]),
+    ],
+    [SeccompRule(["mmap"], .log)],
+  ] as [[SeccompRule]])
 func `every shape of a base's rules is merged and proven under an allowing default`(rules: [SeccompRule]) throws {
   var base = section(.allow)
   base.rules = rules
@@ -140,11 +148,12 @@ func `every shape of a base's rules is merged and proven under an allowing defau
   #expect(result.flags == ["SECCOMP_FILTER_FLAG_LOG"])
 }
 
-@Test(arguments: [
-  (section(.notify), Code.conflictingListener),
-  (section(.errno(nil), SeccompRule(["read"], .notify)), .conflictingListener),
-  (section(.errno(nil), SeccompRule(["read"], .trace(nil))), .badBundle),
-] as [(Seccomp, Code)])
+@Test(
+  arguments: [
+    (section(.notify), Code.conflictingListener),
+    (section(.errno(nil), SeccompRule(["read"], .notify)), .conflictingListener),
+    (section(.errno(nil), SeccompRule(["read"], .trace(nil))), .badBundle),
+  ] as [(Seccomp, Code)])
 func `a base that cannot be supervised is refused`(base: Seccomp, code: Code) {
   #expect(throws: Refusal.self) { try merge(trapsAll, into: base) }
   do { _ = try merge(trapsAll, into: base) } catch { #expect(error.code == code) }
@@ -197,7 +206,9 @@ func `a trap on a name that x86-64 does not have is refused`(name: String) {
 
 // MARK: property
 
-private let calls = ["mmap", "clone", "personality", "execve", "socket", "clone3", "io_uring_setup", "read", "shmat", "kexec_load"]
+private let calls = [
+  "mmap", "clone", "personality", "execve", "socket", "clone3", "io_uring_setup", "read", "shmat", "kexec_load",
+]
 private let interesting: [UInt64] = [0, 1, 3, 4, 5, 7, 8, 0x20000, 0x0040_0000, 0x1000_0000, 0x7E02_0000, 0xffff_ffff, .max]
 
 private func randomBase(_ random: inout Seeded) -> Seccomp {
@@ -242,7 +253,9 @@ private func randomBase(_ random: inout Seeded) -> Seccomp {
     for _ in 0..<2000 {
       var call = Call(UInt32(syscallNumber(calls.randomElement(using: &random)!)!))
       for index in 0..<3 {
-        call.arguments[index] = Bool.random(using: &random) ? interesting.randomElement(using: &random)! : random.next() >> UInt64.random(in: 0...63, using: &random)
+        call.arguments[index] =
+          Bool.random(using: &random)
+          ? interesting.randomElement(using: &random)! : random.next() >> UInt64.random(in: 0...63, using: &random)
       }
       let (old, new) = (before.evaluate(call)!, after.evaluate(call)!)
       let isAllowed = old == SeccompAction.allow.code || old == SeccompAction.log.code

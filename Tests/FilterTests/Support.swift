@@ -27,7 +27,8 @@ func section(_ defaultAction: SeccompAction = .errno(nil), _ rules: SeccompRule.
 }
 
 func podmanDefault() throws -> Seccomp {
-  let url = try #require(Foundation.Bundle.module.url(forResource: "podman-4.3.1", withExtension: "json", subdirectory: "Fixtures"))
+  let url = try #require(
+    Foundation.Bundle.module.url(forResource: "podman-4.3.1", withExtension: "json", subdirectory: "Fixtures"))
   return try Seccomp(JSONValue(parsing: Array(Data(contentsOf: url))))
 }
 
@@ -55,7 +56,9 @@ extension Program {
 extension SeccompAction {
   init?(code: UInt32) {
     let known: [SeccompAction] = [.killProcess, .killThread, .trap, .notify, .log, .allow]
-    if let action = known.first(where: { $0.code == code }) { self = action } else if code >> 16 == 5 {
+    if let action = known.first(where: { $0.code == code }) {
+      self = action
+    } else if code >> 16 == 5 {
       self = .errno(UInt16(code & 0xffff))
     } else {
       return nil
