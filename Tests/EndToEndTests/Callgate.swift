@@ -112,12 +112,19 @@ struct Attack: Decodable {
   static func target(of name: String) -> String { name == "mprotect" ? "mprotect" : "execve" }
 }
 
-/// That `why` explains a denial: what was denied, by which check, at which frame.
-func expectExplained(_ text: String, syscall: String, in container: String? = nil, sourceLocation: SourceLocation = #_sourceLocation) {
+/// Makes an attack, and expects that it is stopped by SIGKILL, and that `why` then tells of a new denial: of what, by which check, at
+/// which frame.
+func expectStopped(
+  _ name: String, options: [String] = [], launcher: [String], in container: String? = nil, sourceLocation: SourceLocation = #_sourceLocation
+) throws {
+  let before = try Callgate.lastDenial()
+  let attack = try Attack(name, options: options, launcher: launcher)
+  #expect(attack.outcome == "stopped" && attack.mark == nil && attack.killed, "\(attack)", sourceLocation: sourceLocation)
+  let text = try Callgate.lastDenial()
+  #expect(text != before, "no denial was recorded", sourceLocation: sourceLocation)
   let checks = ["site", "text", "function", "call", "edge", "stack", "base", "residue", "signal"]
-  #expect(text.contains("DENIED \(syscall)"), "\(text)", sourceLocation: sourceLocation)
-  #expect(text.contains("because"), "\(text)", sourceLocation: sourceLocation)
-  #expect(text.contains("#0"), "\(text)", sourceLocation: sourceLocation)
+  #expect(text.contains("DENIED \(Attack.target(of: name))"), "\(text)", sourceLocation: sourceLocation)
+  #expect(text.contains("because") && text.contains("#0"), "\(text)", sourceLocation: sourceLocation)
   #expect(checks.contains { text.contains($0) }, "\(text)", sourceLocation: sourceLocation)
   if let container { #expect(text.contains(container), "\(text)", sourceLocation: sourceLocation) }
 }
