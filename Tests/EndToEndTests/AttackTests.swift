@@ -14,10 +14,7 @@ extension EndToEnd {
       let alone = try Attack(name, options: options)
       #expect(alone.outcome == "succeeded", "\(alone)")
       try Callgate.required()
-      let attack = try Attack(name, options: options, launcher: Callgate.run([]))
-      #expect(attack.outcome == "stopped" && attack.mark == nil, "\(attack)")
-      #expect(attack.killed, "\(attack)")
-      expectExplained(try Callgate.lastDenial(), syscall: Attack.target(of: name))
+      try expectStopped(name, options: options, launcher: Callgate.run([]))
     }
 
     /// A limit, stated in the documentation: not one return address is wrong here.

@@ -18,9 +18,10 @@ enum Repository {
 
 /// The four programs: in the folder that CALLGATE_PROGRAMS names (`make test` sets it), else beside the tests' own bundle.
 enum Callgate {
-  static let programs =
-    ProcessInfo.processInfo.environment["CALLGATE_PROGRAMS"]
-    ?? URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent().path
+  static let programs = URL(
+    fileURLWithPath: ProcessInfo.processInfo.environment["CALLGATE_PROGRAMS"]
+      ?? URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent().path
+  ).resolvingSymlinksInPath().path
 
   static let runtime = programs + "/callgate"
   static let ctl = programs + "/callgatectl"
@@ -53,20 +54,29 @@ enum Callgate {
     return result
   }
 
+  /// Where this build's programs are run from: the build folder, and what `engines` installed of it.
+  private static let places = [programs, Engine.folder].compactMap(\.self)
+
   /// The running processes of one of our programs (`callgate-supervisor`, `callgate-inspector`).
   static func processes(of name: String) -> Set<Int32> {
     let all = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
     return Set(
-      all.compactMap(Int32.init).filter {
-        (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\($0)/exe")) == programs + "/" + name
+      all.compactMap(Int32.init).filter { id in
+        guard let path = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(id)/exe") else { return false }
+        return path.hasSuffix("/" + name) && places.contains { path.hasPrefix($0 + "/") }
       })
   }
 
-  /// A shell command that kills every process of a program of this build, and fails where there is none.
-  static func killing(_ program: String) -> String {
-    """
-    found=1; for p in /proc/[0-9]*; do if [ "$(readlink $p/exe)" = '\(programs)/\(program)' ]; then kill -KILL ${p#/proc/} && found=0; fi; done; exit $found
-    """
+  /// A shell command that kills every such process, and fails where there is none.
+  static func killing(_ name: String) -> String {
+    let patterns = places.map { "'\($0)/'*'/\(name)' | '\($0)/\(name)'" }.joined(separator: " | ")
+    return """
+      none=1
+      for p in /proc/[0-9]*; do
+        case "$(readlink $p/exe)" in \(patterns)) kill -KILL ${p#/proc/} && none=0 ;; esac
+      done
+      exit $none
+      """
   }
 }
 
@@ -102,12 +112,19 @@ struct Attack: Decodable {
   static func target(of name: String) -> String { name == "mprotect" ? "mprotect" : "execve" }
 }
 
-/// That `why` explains a denial: what was denied, by which check, at which frame.
-func expectExplained(_ text: String, syscall: String, in container: String? = nil, sourceLocation: SourceLocation = #_sourceLocation) {
+/// Makes an attack, and expects that it is stopped by SIGKILL, and that `why` then tells of a new denial: of what, by which check, at
+/// which frame.
+func expectStopped(
+  _ name: String, options: [String] = [], launcher: [String], in container: String? = nil, sourceLocation: SourceLocation = #_sourceLocation
+) throws {
+  let before = try Callgate.lastDenial()
+  let attack = try Attack(name, options: options, launcher: launcher)
+  #expect(attack.outcome == "stopped" && attack.mark == nil && attack.killed, "\(attack)", sourceLocation: sourceLocation)
+  let text = try Callgate.lastDenial()
+  #expect(text != before, "no denial was recorded", sourceLocation: sourceLocation)
   let checks = ["site", "text", "function", "call", "edge", "stack", "base", "residue", "signal"]
-  #expect(text.contains("DENIED \(syscall)"), "\(text)", sourceLocation: sourceLocation)
-  #expect(text.contains("because"), "\(text)", sourceLocation: sourceLocation)
-  #expect(text.contains("#0"), "\(text)", sourceLocation: sourceLocation)
+  #expect(text.contains("DENIED \(Attack.target(of: name))"), "\(text)", sourceLocation: sourceLocation)
+  #expect(text.contains("because") && text.contains("#0"), "\(text)", sourceLocation: sourceLocation)
   #expect(checks.contains { text.contains($0) }, "\(text)", sourceLocation: sourceLocation)
   if let container { #expect(text.contains(container), "\(text)", sourceLocation: sourceLocation) }
 }

@@ -133,9 +133,9 @@ func run(
 }
 
 /// Asks every few milliseconds, for at most `seconds`.
-func eventually(within seconds: Double = 20, _ condition: () -> Bool) -> Bool {
+func eventually(within seconds: Double = 20, _ condition: () throws -> Bool) rethrows -> Bool {
   let deadline = Date(timeIntervalSinceNow: seconds)
-  while !condition() {
+  while try !condition() {
     if Date() > deadline { return false }
     usleep(5000)
   }

@@ -159,9 +159,8 @@ extension EndToEnd {
       let folder = try Folder()
       let container = Engine.freshName()
       let launcher = engine.run([], as: container, .untrusted, sharing: folder.path)
-      let attack = try Attack(name, options: Engine.attackOptions(markIn: folder), launcher: launcher)
-      #expect(attack.outcome == "stopped" && attack.killed, "\(attack)")
-      expectExplained(try Callgate.lastDenial(), syscall: Attack.target(of: name), in: engine.isPodman ? nil : container)
+      try expectStopped(
+        name, options: Engine.attackOptions(markIn: folder), launcher: launcher, in: engine.isPodman ? nil : container)
     }
 
     @Test(arguments: Engine.allCases) func `leave the container's other processes alone`(_ engine: Engine) throws {

@@ -19,7 +19,7 @@ enum Engine: String, CaseIterable, CustomTestStringConvertible {
   var lowLevel: String { self == .podmanCrun || self == .containerdCrun ? "crun" : "runc" }
 
   /// `make test` makes the engines and names their folder.
-  private static let folder = ProcessInfo.processInfo.environment["CALLGATE_ENGINES"]
+  static let folder = ProcessInfo.processInfo.environment["CALLGATE_ENGINES"]
   private var folder: String { Self.folder ?? "/nonexistent" }
 
   private static func path(of program: String) -> String? {
@@ -36,7 +36,7 @@ enum Engine: String, CaseIterable, CustomTestStringConvertible {
 
   /// The executable that the engine calls.
   func runtime(_ gate: Gate) -> String {
-    gate == .none ? Self.path(of: lowLevel) ?? lowLevel : folder + "/over-\(lowLevel)/callgate"
+    gate == .none ? Self.path(of: lowLevel) ?? lowLevel : folder + "/over-\(lowLevel)/bin/callgate"
   }
 
   private var program: [String] { [folder + (isPodman ? "/bin/podman" : "/bin/ctr")] }
