@@ -84,5 +84,6 @@ let package = Package(
     tests("BytesTests", uses: ["Bytes"]),
     tests("X86Tests", uses: ["X86"]),
     tests("UnwindTests", uses: ["Bytes", "ELF", "Unwind", "Wire"]),
+    tests("InspectionTests", uses: ["ELF", "Inspection", "Unwind", "Wire"], resources: [.copy("Fixtures")]),
   ]
 )
