@@ -99,5 +99,6 @@ let package = Package(
     tests("WireTests", uses: ["Wire"]),
     tests("ProcFSTests", uses: ["ProcFS"]),
     tests("ReportTests", uses: ["Diagnostics", "JSON", "Report", "Wire"]),
+    tests("InspectionTests", uses: ["ELF", "Inspection", "Unwind", "Wire"], resources: [.copy("Fixtures")]),
   ]
 )
