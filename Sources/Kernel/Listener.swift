@@ -82,8 +82,8 @@ private func send(_ listener: CInt, _ id: UInt64, _ response: Response) -> Bool 
 }
 
 /// Puts this thread, and what it executes, under `program` (an array of struct sock_filter, native order) and returns the listener's
-/// descriptor. WAIT_KILLABLE_RECV keeps signals from taking notifications back; it is left out where the kernel has none (< 5.19).
-package func installFilter(_ program: [UInt8]) throws(SyscallError) -> OwnedFD {
+/// descriptor. `waitKillable` (WAIT_KILLABLE_RECV, Linux 5.19) keeps signals from taking notifications back.
+package func installFilter(_ program: [UInt8], waitKillable: Bool) throws(SyscallError) -> OwnedFD {
   _ = try check("set no_new_privs", clinux_prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0))
   let count = program.count / MemoryLayout<sock_filter>.stride
   var code = [sock_filter](repeating: sock_filter(), count: count)
@@ -93,9 +93,8 @@ package func installFilter(_ program: [UInt8]) throws(SyscallError) -> OwnedFD {
       unsafe target.copyMemory(from: UnsafeRawBufferPointer(rebasing: source[..<target.count]))
     }
   }
-  let listening = UInt(SECCOMP_FILTER_FLAG_NEW_LISTENER)
-  var result = unsafe clinux_seccomp_filter(listening | UInt(CLINUX_FILTER_FLAG_WAIT_KILLABLE_RECV), code, UInt16(count))
-  if result == -Int(EINVAL) { result = unsafe clinux_seccomp_filter(listening, code, UInt16(count)) }
+  let flags = UInt(SECCOMP_FILTER_FLAG_NEW_LISTENER) | (waitKillable ? UInt(CLINUX_FILTER_FLAG_WAIT_KILLABLE_RECV) : 0)
+  let result = unsafe clinux_seccomp_filter(flags, code, UInt16(count))
   return OwnedFD(owning: CInt(try check("install the seccomp filter", result)))
 }
 

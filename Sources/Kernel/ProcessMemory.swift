@@ -110,8 +110,31 @@ package struct MemoryMap: ~Copyable {
 }
 
 /// Opens the very file that is mapped at [start, end), with no path to race (proc(5), map_files).
+///
+/// That needs CAP_CHECKPOINT_RESTORE. Without it the file is opened by its path below the process's root, and only taken if device and
+/// inode are those of the mapping (ESTALE else).
 package func openMapped(by thread: UInt32, start: UInt64, end: UInt64) throws(SyscallError) -> OwnedFD {
-  try open("/proc/\(thread)/map_files/\(String(start, radix: 16))-\(String(end, radix: 16))", O_RDONLY | O_NONBLOCK)
+  do throws(SyscallError) {
+    return try open("/proc/\(thread)/map_files/\(String(start, radix: 16))-\(String(end, radix: 16))", O_RDONLY | O_NONBLOCK)
+  } catch {
+    guard error.errno == EPERM else { throw error }
+  }
+  guard case .mapping(let mapping) = try MemoryMap(of: thread).query(start), mapping.start == start, mapping.end == end else {
+    throw SyscallError("find the mapping", errno: ESTALE)
+  }
+  // O_PATH first: opening what is no regular file could have effects.
+  let place = try open("/proc/\(thread)/root\(mapping.name)", O_PATH)
+  let found = try identity(of: place)
+  guard found.isRegular, found.inode == mapping.inode,
+    found.device == deviceNumber(mapping.deviceMajor, mapping.deviceMinor)
+  else { throw SyscallError("open the mapped file", errno: ESTALE, subject: mapping.name) }
+  return try open("/proc/self/fd/\(place.raw)", O_RDONLY)
+}
+
+/// st_dev of a device (makedev(3)).
+private func deviceNumber(_ major: UInt32, _ minor: UInt32) -> UInt64 {
+  let (major, minor) = (UInt64(major), UInt64(minor))
+  return (major & 0xffff_f000) << 32 | (major & 0xfff) << 8 | (minor & 0xffff_ff00) << 12 | minor & 0xff
 }
 
 /// Both tasks run in one address space; kcmp(2).

@@ -11,7 +11,14 @@ package struct Supervision: Sendable {
   package func abandon() {
     // A supervisor that has ended already is as good as one that is ended now; what is left is files.
     do throws(SyscallError) { try PidFD(process).kill() } catch {}
-    removeState(of: plan)
+    // Why the container is not started is worth more than what was left behind.
+    do throws(Refusal) { try removeStateDirectory(plan.stateDirectory) } catch { complain("callgate: \(error)") }
+  }
+
+  /// It still runs, or has ended because there was nothing left to supervise and took its files away.
+  package var isSound: Bool {
+    do throws(SyscallError) { _ = try PidFD(process) } catch { return !exists("\(plan.stateDirectory)/\(StateFile.supervisor)") }
+    return true
   }
 }
 
@@ -19,15 +26,11 @@ package struct Supervision: Sendable {
 ///
 /// It becomes nobody's child: an engine counts the children of the runtime that it called.
 package func startSupervisor(_ plan: Plan) throws(Refusal) -> Supervision {
-  do throws(SyscallError) {
-    try makeDirectories(plan.stateDirectory)
-  } catch {
-    throw Refusal(.stateDirectory, "cannot keep the container's state: \(error)")
-  }
+  try claimStateDirectory(of: plan)
   do throws(Refusal) {
     return Supervision(plan: plan, process: try start(plan))
   } catch {
-    removeState(of: plan)
+    do throws(Refusal) { try removeStateDirectory(plan.stateDirectory) } catch { complain("callgate: \(error)") }
     throw error
   }
 }

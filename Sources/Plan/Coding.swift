@@ -30,7 +30,7 @@ extension Plan {
       JSONMember("unknown", .string(unknown.rawValue)),
       JSONMember("depth", .integer(depth)),
       JSONMember("onViolation", onViolation.json),
-      JSONMember("commandRun", .bool(commandRun)),
+      JSONMember("waitKillable", .bool(waitKillable)),
     ])
   }
 }
@@ -74,7 +74,7 @@ extension Plan {
       json, "the plan",
       [
         "version", "id", "bundle", "stateDirectory", "socketPath", "eventsPath", "runtimeProcess", "runtime", "mode",
-        "profileName", "profileVersion", "traps", "checks", "unknown", "depth", "onViolation", "commandRun",
+        "profileName", "profileVersion", "traps", "checks", "unknown", "depth", "onViolation", "waitKillable",
       ])
     guard try fields.integer("version") == formatVersion else { throw badPlan("it is of another version") }
     id = try fields.text("id")
@@ -95,8 +95,8 @@ extension Plan {
     depth = try fields.integer("depth")
     guard (Profile.leastDepth...Profile.greatestDepth).contains(depth) else { throw badPlan("depth is out of range") }
     onViolation = fields["onViolation"] == .null ? .killProcess : .errno(try fields.integer("onViolation"))
-    guard let flag = fields["commandRun"].flag else { throw badPlan("commandRun is no boolean") }
-    commandRun = flag
+    guard let flag = fields["waitKillable"].flag else { throw badPlan("waitKillable is no boolean") }
+    waitKillable = flag
   }
 }
 

@@ -23,12 +23,12 @@ package struct Plan: Equatable, Sendable {
   package var unknown: Setting
   package var depth: Int
   package var onViolation: Action
-  /// The first execve under the filter is already the container's own. False where the low-level runtime still sets the container up.
-  package var commandRun: Bool
+  /// The filter has SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: a thread that waits for an answer cannot be stopped meanwhile.
+  package var waitKillable: Bool
 
   package init(
     id: String, bundle: String, paths: StatePaths, runtimeProcess: Int32?, runtime: RuntimeKind, mode: Mode, profile: Profile,
-    traps: [ResolvedTrap], commandRun: Bool = false
+    traps: [ResolvedTrap], waitKillable: Bool
   ) {
     self.id = id
     self.bundle = bundle
@@ -45,7 +45,7 @@ package struct Plan: Equatable, Sendable {
     unknown = profile.unknown
     depth = profile.depth
     onViolation = profile.onViolation
-    self.commandRun = commandRun
+    self.waitKillable = waitKillable
   }
 }
 

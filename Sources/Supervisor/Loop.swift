@@ -11,7 +11,7 @@ package final class Supervisor {
   private let traps: [Int32: ResolvedTrap]
   private let door: UnixSocket
   private let poller: Poller
-  private let copier: Copier
+  private var copier: Copier
   private let inspectorProgram: String
   private var inspector: Inspector?
   private let journal: Journal
@@ -149,7 +149,7 @@ package final class Supervisor {
         notification.answer(.proceed)
         return
       }
-      let subject = try Trouble.wrap { () throws(SnapshotError) in try Subject.taken(of: notification, by: copier) }
+      let subject = try Trouble.wrap { () throws(SnapshotError) in try Subject.taken(of: notification, by: &copier) }
       let finding = try inspect(subject)
       switch decide(finding, under: plan) {
       case .allow: notification.answer(.proceed)
@@ -236,7 +236,7 @@ struct Subject: ~Copyable {
   let memory: ProcessMemory
   let map: MemoryMap
 
-  static func taken(of notification: borrowing Notification, by copier: borrowing Copier) throws(SnapshotError) -> Subject {
+  static func taken(of notification: borrowing Notification, by copier: inout Copier) throws(SnapshotError) -> Subject {
     let snapshot = try copier.copy(notification)
     let thread = notification.thread
     let memory = try SnapshotError.wrap { () throws(SyscallError) in try ProcessMemory(of: thread) }

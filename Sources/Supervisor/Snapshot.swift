@@ -7,7 +7,7 @@ package import Wire
 package enum SnapshotError: Error, Equatable, Sendable, CustomStringConvertible {
   case system(SyscallError)
   case text(ProcFSError)
-  /// The thread no longer waits in the syscall that was received: there is nothing left to answer.
+  /// The thread no longer waits in the syscall that was received: there is nothing left to answer. It may make it again.
   case gone
 
   static func wrap<Value: ~Copyable>(_ body: () throws(SyscallError) -> Value) throws(SnapshotError) -> Value {
@@ -23,34 +23,40 @@ package enum SnapshotError: Error, Equatable, Sendable, CustomStringConvertible 
   }
 }
 
-/// Copies blocked threads: by BPF where the kernel and our capabilities allow it, else from /proc, which knows fewer registers.
+/// Copies blocked threads: by BPF where the kernel and our capabilities allow it, else from /proc and by ptrace.
 package struct Copier: ~Copyable {
-  private let bpf: BPFSnapshot?
+  private enum Way: ~Copyable {
+    case bpf(BPFSnapshot)
+    case proc(ProcCopier)
+  }
+
+  private var way: Way
   /// Why BPF is not used, for the supervisor's own record.
   package let fallback: SyscallError?
 
   /// Enough for the bottom of about half of the stacks of shells and compilers; the inspector reads on from /proc/PID/mem.
   static let stackBytes = 4096
 
-  package init(bpfObject path: String) {
+  /// `mayInterrupt`: the filter has no WAIT_KILLABLE_RECV, so that a blocked thread can be stopped.
+  package init(bpfObject path: String, mayInterrupt: Bool) {
     do throws(SyscallError) {
-      bpf = try BPFSnapshot.loaded(from: path)
+      way = .bpf(try BPFSnapshot.loaded(from: path))
       fallback = nil
     } catch {
-      bpf = nil
+      way = .proc(ProcCopier(mayInterrupt: mayInterrupt))
       fallback = error
     }
   }
 
-  package borrowing func copy(_ notification: borrowing Kernel.Notification) throws(SnapshotError) -> Snapshot {
+  package mutating func copy(_ notification: borrowing Kernel.Notification) throws(SnapshotError) -> Snapshot {
     var snapshot = Snapshot()
     snapshot.thread = notification.thread
     snapshot.architecture = notification.architecture
     snapshot.number = notification.number
     snapshot.instruction = notification.instruction
-    switch bpf {
-    case .some(let bpf): try fill(&snapshot, by: bpf)
-    case .none: try fillFromProc(&snapshot)
+    switch way {
+    case .bpf(let bpf): try fill(&snapshot, by: bpf)
+    case .proc(let copier): try copier.fill(&snapshot)
     }
     return snapshot
   }
@@ -65,29 +71,6 @@ private func fill(_ snapshot: inout Snapshot, by bpf: borrowing BPFSnapshot) thr
   snapshot.startStack = copy.startStack
   snapshot.borrowsMemory = copy.borrowsMemory
   snapshot.stack = copy.stack
-}
-
-/// /proc gives SP and the arguments' registers, but none of rbp, rbx and r12–r15, and no thread pointer.
-private func fillFromProc(_ snapshot: inout Snapshot) throws(SnapshotError) {
-  let thread = snapshot.thread
-  do {
-    let call = try BlockedCall(try procText(thread, "syscall"))
-    snapshot.registers[Registers.rsp] = call.stackPointer
-    for (number, value) in zip([Registers.rdi, Registers.rsi, Registers.rdx, 10, 8, 9], call.arguments) {
-      snapshot.registers[number] = value
-    }
-    snapshot.process = try threadGroup(status: try procText(thread, "status"))
-    let stat = try ProcessStat(try procText(snapshot.process, "stat"))
-    snapshot.startStack = stat.startStack == 0 ? nil : stat.startStack
-    snapshot.borrowsMemory = stat.parent == 0 ? false : try shareMemory(snapshot.process, stat.parent)
-    snapshot.stack = try ProcessMemory(of: thread).read(call.stackPointer, count: Copier.stackBytes)
-  } catch let error as SyscallError {
-    throw .system(error)
-  } catch let error as ProcFSError {
-    throw .text(error)
-  } catch {
-    throw .gone
-  }
 }
 
 /// The process that a thread belongs to.

@@ -24,7 +24,7 @@ func supervise(planFile: borrowing OwnedFD, ready: borrowing OwnedFD) throws(Ref
   } catch {
     throw Refusal(.inspectorLost, "the inspector did not start: \(error)")
   }
-  let object = try refusing(.supervisorNotStarted) { () throws(SyscallError) in try privateFile("callgate-snapshot.bpf.o") }
+  let object = try refusing(.supervisorNotStarted) { () throws(SyscallError) in try privateFile(snapshotObject) }
   try refusing(.supervisorNotStarted) { () throws(SyscallError) in
     try replaceFile("\(plan.stateDirectory)/\(StateFile.supervisor)", with: describe(plan, inspector).serialised(indented: true))
     try writeAll(Array("ready \(processID)\n".utf8), to: ready)
@@ -33,7 +33,7 @@ func supervise(planFile: borrowing OwnedFD, ready: borrowing OwnedFD) throws(Ref
   // Loading the BPF program takes longer than all of the above: whoever waits for the container need not wait for that.
   do throws(SyscallError) {
     try Supervisor(
-      plan: plan, door: door, inspector: inspector, inspectorProgram: inspectorProgram, copier: Copier(bpfObject: object)
+      plan: plan, door: door, inspector: inspector, inspectorProgram: inspectorProgram, copier: Copier(bpfObject: object, mayInterrupt: !plan.waitKillable)
     ).run()
   } catch {
     throw Refusal(.supervisorLost, error.description)
@@ -43,8 +43,8 @@ func supervise(planFile: borrowing OwnedFD, ready: borrowing OwnedFD) throws(Ref
 
 /// The reason of a kill stays for the engine until it deletes the container.
 private func leave(_ plan: Plan) {
-  for name in [StateFile.socket, StateFile.supervisor] {
-    do throws(SyscallError) { try remove("\(plan.stateDirectory)/\(name)") } catch {}
+  for path in [plan.socketPath, "\(plan.stateDirectory)/\(StateFile.supervisor)"] {
+    do throws(SyscallError) { try remove(path) } catch {}
   }
   // Not empty: an exit reason is in it.
   do throws(SyscallError) { try removeDirectory(plan.stateDirectory) } catch {}

@@ -1,5 +1,6 @@
 import Diagnostics
 import Kernel
+import Launch
 import OCI
 import Plan
 

@@ -23,13 +23,13 @@ struct FailureLog {
   func write(_ refusal: Refusal) {
     let message = withoutEngineWords(refusal.description)
     let json = JSONValue.object([
-      JSONMember("level", .string("error")), JSONMember("msg", .string(message)), JSONMember("time", .string(utcNow())),
+      JSONMember("level", .string("error")), JSONMember("msg", .string(message)), JSONMember("time", .string(timestamp(wallMilliseconds()))),
     ])
     let jsonLine = String(decoding: json.serialised(), as: UTF8.self)
     if let file, !file.isEmpty {
       // logrus' text form, as runc writes it without --log-format=json.
       let quoted = String(decoding: JSONValue.string(message).serialised(), as: UTF8.self)
-      let line = isJSON ? jsonLine : "time=\"\(utcNow())\" level=error msg=\(quoted)"
+      let line = isJSON ? jsonLine : "time=\"\(timestamp(wallMilliseconds()))\" level=error msg=\(quoted)"
       do throws(SyscallError) { try appendToFile(file, Array("\(line)\n".utf8)) } catch { complain("callgate: \(error.plain)") }
     }
     complain(isJSON ? jsonLine : "callgate: \(message)")

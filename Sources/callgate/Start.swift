@@ -8,6 +8,8 @@ import Plan
 import Profile
 import Settings
 
+private let waitKillable = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"
+
 /// Prepares an untrusted container and becomes the runtime that makes it. What fails before that leaves nothing behind.
 func start(_ container: UntrustedContainer, _ locations: Locations, _ runtime: Runtime) throws(Refusal) -> Never {
   let profile = try locations.readProfile(container.profileName)
@@ -20,27 +22,20 @@ func start(_ container: UntrustedContainer, _ locations: Locations, _ runtime: R
   merged.listenerPath = paths.socket
   merged.listenerMetadata = RewriteMark(of: original.bytes).encoded
   // A signal must not withdraw a call that is being judged. runc 1.1 accepts no flag at all.
-  let waitKillable = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"
-  if runtime.kind == .crun, !merged.flags.contains(waitKillable) { merged.flags.append(waitKillable) }
+  if runtime.kind == .crun, try supervisorUsesBPF(), !merged.flags.contains(waitKillable) { merged.flags.append(waitKillable) }
 
   let plan = Plan(
     id: container.id, bundle: container.bundleDirectory, paths: paths, runtimeProcess: processID, runtime: runtime.kind,
-    mode: container.mode, profile: profile, traps: try resolve(profile))
-  try claimStateDirectory(paths, id: container.id)
+    mode: container.mode, profile: profile, traps: try resolve(profile), waitKillable: merged.flags.contains(waitKillable))
+  let supervision = try startSupervisor(plan)
   do throws(Refusal) {
-    let supervision = try startSupervisor(plan)
-    do throws(Refusal) {
-      try rewrite(container, original, merged)
-      do throws(Refusal) { try runtime.become() } catch {
-        try undoRewrite(container, original)
-        throw error
-      }
-    } catch {
-      supervision.abandon()
+    try rewrite(container, original, merged)
+    do throws(Refusal) { try runtime.become() } catch {
+      try undoRewrite(container, original)
       throw error
     }
   } catch {
-    try removeStateDirectory(paths.directory)
+    supervision.abandon()
     throw error
   }
 }

@@ -40,6 +40,10 @@ struct Run: ParsableCommand {
       throw Refusal(.execFailed, error.description)
     }
     tellDenial(plan)
+    if !supervision.isSound {
+      complain("callgate: the supervisor ended before the command did; trapped calls failed from then on (\(Code.supervisorLost.rawValue))")
+      try removeStateDirectory(plan.stateDirectory)
+    }
     end(like: ending)
   }
 }
@@ -55,7 +59,7 @@ private func superviseCommand(_ command: [String], _ program: [UInt8], _ plan: P
 /// a profile may trap connect(2), and nobody listens before the descriptor has arrived.
 private func putUnderFilter(_ program: [UInt8], _ plan: Plan) throws(SyscallError) {
   let socket = try UnixSocket.connected(to: plan.socketPath)
-  let listener = try installFilter(program)
+  let listener = try installFilter(program, waitKillable: plan.waitKillable)
   let state = JSONValue.object([
     JSONMember("ociVersion", .string("1.0.2")), JSONMember("fds", .array([.string("seccompFd")])),
     JSONMember("pid", .integer(processID)),

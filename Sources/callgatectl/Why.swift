@@ -2,6 +2,7 @@ import ArgumentParser
 import Diagnostics
 import JSON
 import Kernel
+import Launch
 import Plan
 import Report
 
@@ -19,7 +20,7 @@ struct Why: ParsableCommand {
   }
 
   func run() throws {
-    let path = try StatePaths.eventsFile(try ownEnvironment())
+    let path = try StatePaths.eventsFile(try StatePaths.Environment.own())
     let events = try recordedEvents(at: path).filter { event in container.map { event.container.hasPrefix($0) } ?? true }
     guard !events.isEmpty else {
       let whose = container.map { " of '\($0)'" } ?? ""

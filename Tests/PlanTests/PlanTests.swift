@@ -17,7 +17,7 @@ private func plan(_ change: (inout Plan) -> Void = { _ in }) throws -> Plan {
     traps: [
       ResolvedTrap(syscall: "execve", number: 59, condition: nil),
       ResolvedTrap(syscall: "mmap", number: 9, condition: Condition(argument: 2, mask: UInt64.max, relation: .allSet)),
-    ])
+    ], waitKillable: false)
   change(&plan)
   return plan
 }
@@ -25,14 +25,14 @@ private func plan(_ change: (inout Plan) -> Void = { _ in }) throws -> Plan {
 @Test func `a plan comes back as it was`() throws {
   let variants = [
     try plan(), try plan { $0.runtimeProcess = nil }, try plan { $0.onViolation = .killProcess },
-    try plan { $0.commandRun = true },
+    try plan { $0.waitKillable = true },
     try plan { $0.checks["base"] = .off }, try plan { $0.traps = [] },
   ]
   for variant in variants { #expect(try Plan(decoding: variant.encoded()) == variant) }
 }
 
 @Test(arguments: [
-  (#""commandRun":false"#, #""commandRun":0"#), (#""mode":"audit""#, #""mode":"record""#), (#""version":1,"#, #""version":2,"#),
+  (#""waitKillable":false"#, #""waitKillable":0"#), (#""mode":"audit""#, #""mode":"record""#), (#""version":1,"#, #""version":2,"#),
   (#""depth":64"#, #""depth":1"#), (#""depth":64"#, #""depth":64,"more":1"#), (#""id":"#, #""ID":"#),
   (#""base":"enforce""#, #""bass":"enforce""#),
   (#""number":59"#, #""number":59000000000"#), (#""argument":2"#, #""argument":9"#),

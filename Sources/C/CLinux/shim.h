@@ -205,3 +205,23 @@ static inline void clinux_exit(int status) { _exit(status); }
 /// strerrorname_np(3), which string.h only shows to GNU sources.
 extern const char *_Nullable strerrorname_np(int error);
 static inline const char *_Nullable clinux_errno_name(int error) { return strerrorname_np(error); }
+
+/// ptrace(2). Requests and options as linux/ptrace.h numbers them; registers in the order of struct user_regs_struct (sys/user.h).
+#define CLINUX_USER_REGISTERS 27
+static inline long clinux_ptrace_seize(int tid) { return CLINUX_RESULT(syscall(SYS_ptrace, 0x4206, tid, 0, 0)); }
+static inline long clinux_ptrace_interrupt(int tid) { return CLINUX_RESULT(syscall(SYS_ptrace, 0x4207, tid, 0, 0)); }
+static inline long clinux_ptrace_detach(int tid, int signal) { return CLINUX_RESULT(syscall(SYS_ptrace, 17, tid, 0, signal)); }
+static inline long clinux_ptrace_registers(int tid, uint64_t *_Nonnull values) {
+  struct { void *base; size_t length; } part = {values, CLINUX_USER_REGISTERS * sizeof *values};
+  long r = CLINUX_RESULT(syscall(SYS_ptrace, 0x4204, tid, 1 /* NT_PRSTATUS */, &part));
+  return r < 0 ? r : (long)part.length;
+}
+/// waitpid(2) with __WALL and WNOHANG: 1 where the thread has stopped, and how; 0 while it has not.
+static inline long clinux_wait_stopped(int tid, int *_Nonnull status) {
+  long r = CLINUX_RESULT(waitpid(tid, status, 0x40000000 | WNOHANG));
+  return r <= 0 ? r : 1;
+}
+/// The stop was PTRACE_EVENT_STOP, i.e. our interruption and no signal's delivery.
+static inline int clinux_is_event_stop(int status) { return WIFSTOPPED(status) && status >> 16 == 128; }
+static inline int clinux_is_stopped(int status) { return WIFSTOPPED(status); }
+static inline int clinux_stop_signal(int status) { return WSTOPSIG(status); }
