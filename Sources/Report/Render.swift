@@ -13,14 +13,15 @@ extension Event {
       "  because  \(because)",
     ]
     let places = frames.map(\.place.count).max() ?? 0
-    let functions = frames.map(\.function.count).max() ?? 0
+    let names = frames.map { shortened($0.function) }
+    let functions = names.map(\.count).max() ?? 0
     for (index, frame) in frames.enumerated() {
       let found = marks.filter { $0.frame == index }.map { $0.check.uppercased() }
       // Beyond the last frame that was judged there is nothing to call right.
       let mark = found.isEmpty ? "ok" : found.joined(separator: " ")
       let number = "#\(index)"
       lines.append(
-        "  \(index == 0 ? "stack  " : "       ")  \(number.padded(to: 4)) \(frame.place.padded(to: places))  \(frame.function.padded(to: functions))  \(mark)"
+        "  \(index == 0 ? "stack  " : "       ")  \(number.padded(to: 4)) \(frame.place.padded(to: places))  \(names[index].padded(to: functions))  \(mark)"
       )
     }
     for mark in marks where mark.because != because {
@@ -40,6 +41,11 @@ extension Event {
   }
 
   private var label: String { marks.first?.check ?? "callgate" }
+}
+
+/// Mangled names run to hundreds of characters; a table is read by its columns. `--json` has them whole.
+private func shortened(_ name: String) -> String {
+  name.count <= 64 ? name : "\(name.prefix(40))…\(name.suffix(23))"
 }
 
 extension String {

@@ -53,9 +53,12 @@ package final class Inspector {
     do throws(SyscallError) { _ = try wait(for: process) } catch {}
   }
 
-  /// Readable once the process has ended.
-  package var raw: CInt { socket.raw }
   package var pid: CInt { process }
+
+  /// It speaks only when it is asked: a socket that can be read has been closed at the other end.
+  var isAlive: Bool {
+    do throws(SyscallError) { return try !waitReadable(socket.raw, milliseconds: 0) } catch { return false }
+  }
 
   /// Has one blocked thread's stack inspected. The descriptors stay the caller's.
   package func inspect(

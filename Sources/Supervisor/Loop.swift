@@ -168,14 +168,15 @@ package final class Supervisor {
     do throws(InspectorError) {
       return try currentInspector().inspect(request, memory: subject.memory, map: subject.map)
     } catch {
-      // Whatever it was: the next inspection meets a new process.
+      // Whatever it was: the next inspection meets a new process. This one is denied; what ended an inspector is not shown to a second.
       inspector = nil
       throw .inspector(error)
     }
   }
 
+  /// One that ended between two questions is replaced before the next is asked.
   private func currentInspector() throws(InspectorError) -> Inspector {
-    if let inspector { return inspector }
+    if let inspector, inspector.isAlive { return inspector }
     let started = try Inspector(program: inspectorProgram)
     inspector = started
     return started

@@ -15,7 +15,7 @@ private func withSpec(_ spec: String) -> String {
   #expect(profile.name == "web")
   #expect(profile.traps == [Trap("connect"), Trap("execve"), Trap("execveat")])
   #expect(profile.checks == Dictionary(uniqueKeysWithValues: Profile.checkNames.map { ($0, .enforce) }))
-  #expect((profile.unknown, profile.depth) == (.enforce, 512))
+  #expect((profile.unknown, profile.depth) == (.enforce, 8192))
   #expect(profile.onViolation == .killProcess)
 }
 
