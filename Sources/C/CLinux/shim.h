@@ -1,9 +1,13 @@
 // What Swift cannot import from Linux: variadic calls, ioctl numbers, CMSG macros, structs newer than Debian 12's headers.
 // No logic, no allocation; a failure is returned as -errno. Names: clinux_ + the syscall.
 #pragma once
-#ifndef _GNU_SOURCE
+// Swift's own Glibc module is made without _GNU_SOURCE, and fd_set then looks different. Two modules that disagree on a type are an error,
+// or none, by the order in which the files happen to be compiled. So that header comes first, as Swift sees it, and GNU's after it.
+#include <sys/select.h>
+#undef _FEATURES_H
+#undef _GNU_SOURCE
 #define _GNU_SOURCE
-#endif
+#include <features.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
