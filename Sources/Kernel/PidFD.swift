@@ -15,6 +15,9 @@ package struct PidFD: ~Copyable {
     try check("signal the process", clinux_pidfd_send_signal(descriptor.raw, signal))
   }
 
+  /// Ended, though perhaps nobody has waited for it yet.
+  package borrowing func hasEnded() throws(SyscallError) -> Bool { try waitReadable(descriptor.raw, milliseconds: 0) }
+
   package borrowing func kill() throws(SyscallError) { try send(SIGKILL) }
 }
 

@@ -17,8 +17,8 @@ package struct Supervision: Sendable {
 
   /// It still runs, or has ended because there was nothing left to supervise and took its files away.
   package var isSound: Bool {
-    do throws(SyscallError) { _ = try PidFD(process) } catch { return !exists("\(plan.stateDirectory)/\(StateFile.supervisor)") }
-    return true
+    do throws(SyscallError) { if try !PidFD(process).hasEnded() { return true } } catch {}  // nobody of that pid: it has ended, too
+    return !exists("\(plan.stateDirectory)/\(StateFile.supervisor)")
   }
 }
 
