@@ -96,6 +96,8 @@ let package = Package(
     tests("SettingsTests", uses: ["Diagnostics", "Profile", "Settings"]),
     // The programs as their users meet them. `make test` builds them first; the tests find them in the build folder.
     tests("EndToEndTests", uses: []),
+    tests("KernelTests", uses: ["Kernel"]),
+    tests("SupervisorTests", uses: ["Diagnostics", "Plan", "Profile", "Supervisor", "Wire"]),
     tests("WireTests", uses: ["Wire"]),
     tests("ProcFSTests", uses: ["ProcFS"]),
     tests("ReportTests", uses: ["Diagnostics", "JSON", "Report", "Wire"]),

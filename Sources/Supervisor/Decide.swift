@@ -21,6 +21,11 @@ package struct Grounds: Equatable, Sendable {
   package var objection: Objection
   /// The setting that made it count, e.g. "call = enforce".
   package var rule: String
+
+  package init(objection: Objection, rule: String) {
+    self.objection = objection
+    self.rule = rule
+  }
 }
 
 /// Pure: the same finding under the same plan is the same verdict.

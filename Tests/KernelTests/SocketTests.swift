@@ -1,0 +1,81 @@
+import Foundation
+import Kernel
+import Testing
+
+@Suite struct SocketTests {
+  @Test func `a message brings its bytes and its descriptors`() throws {
+    let pair = try UnixSocket.pair()
+    let theirs = UnixSocket(try pair.theirs.duplicate())
+    let pipe = try Kernel.Pipe()
+    try theirs.send(Array("hello".utf8), descriptors: [pipe.reading.raw])
+    guard var received = try pair.ours.receive(limit: 100) else {
+      Issue.record("nothing came")
+      return
+    }
+    #expect(received.bytes == Array("hello".utf8))
+    let isCut = received.isTruncated
+    #expect(!isCut)
+    guard let file = received.descriptors.takeFirst() else {
+      Issue.record("no descriptor came")
+      return
+    }
+    try writeAll([42], to: pipe.writing)
+    #expect(try readSome(file, limit: 10) == [42])
+  }
+
+  @Test func `a message longer than the buffer is known to be cut`() throws {
+    let pair = try UnixSocket.pair()
+    let theirs = UnixSocket(try pair.theirs.duplicate())
+    try theirs.send([UInt8](repeating: 7, count: 100))
+    let isCut = try pair.ours.receive(limit: 10)?.isTruncated
+    #expect(isCut == true)
+  }
+
+  @Test func `nothing to read is nothing, the other end's close is the end`() throws {
+    let pair = try UnixSocket.pair()
+    let nothing = try pair.ours.receive(limit: 10, blocking: false)?.bytes
+    #expect(nothing == nil)
+    let ours = pair.keepOurs()
+    let end = try ours.receive(limit: 10)?.bytes
+    #expect(end == [])
+  }
+
+  @Test func `descriptors that nobody takes are closed`() async {
+    await #expect(processExitsWith: .success) {
+      func open() throws -> Int { try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count }
+      let before = try open()
+      let held = try Kernel.Pipe()
+      // First: the count does see a descriptor.
+      guard try open() == before + 2 else { exit(1) }
+      _ = consume held
+      do {
+        let pair = try UnixSocket.pair()
+        let theirs = UnixSocket(try pair.theirs.duplicate())
+        let pipe = try Kernel.Pipe()
+        try theirs.send([1], descriptors: [pipe.reading.raw, pipe.writing.raw])
+        guard let received = try pair.ours.receive(limit: 10), received.descriptors.count == 2 else { exit(2) }
+      }
+      exit(try open() == before ? 0 : 3)
+    }
+  }
+
+  @Test func `a listening socket is its owner's, and accepting does not wait`() throws {
+    let path = NSTemporaryDirectory() + "callgate-\(UUID().uuidString.prefix(8)).sock"
+    let door = try UnixSocket.listening(at: path)
+    #expect(try identity(of: path).mode & 0o777 == 0o600)
+    let early = try door.accept()?.raw
+    #expect(early == nil)
+    let caller = try UnixSocket.connected(to: path)
+    guard let accepted = try door.accept() else {
+      Issue.record("nobody came")
+      return
+    }
+    #expect(try accepted.peer() == UInt32(processID))
+    _ = consume caller
+    try remove(path)
+  }
+
+  @Test func `a path that no socket can have is refused`() {
+    #expect(throws: SyscallError.self) { _ = try UnixSocket.listening(at: "/tmp/" + String(repeating: "x", count: 200)) }
+  }
+}
