@@ -29,6 +29,7 @@ extension Image {
       point.unwinding = .row(row)
       point.functionStart = entry.range.start
       point.isEntry = entry.range.start == file.entry
+      if arrival == .interrupted, try contradicts(entry, row, budget: &budget) { point.unwinding = .unknown(.badUnwindInfo) }
       try judgeBoundary(address, arrival, from: [row.start, entry.range.start], &point, budget: &budget)
     case .gap(let after, let before):
       try judgeGap(address, arrival, after: after, before: before, &point, budget: &budget)
