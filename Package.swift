@@ -81,9 +81,11 @@ let package = Package(
     program("callgate-supervisor", uses: ["Diagnostics", "Kernel", "Plan", "Supervisor"]),
     program("callgate-inspector", uses: ["ELF", "Inspection", "Kernel", "ProcFS", "Wire"]),
 
+    .target(name: "Samples", path: "Tests/Samples", swiftSettings: settings),
     tests("BytesTests", uses: ["Bytes"]),
+    tests("ELFTests", uses: ["ELF", "Samples"]),
     tests("X86Tests", uses: ["X86"]),
-    tests("UnwindTests", uses: ["Bytes", "ELF", "Unwind", "Wire"]),
-    tests("InspectionTests", uses: ["ELF", "Inspection", "Unwind", "Wire"], resources: [.copy("Fixtures")]),
+    tests("UnwindTests", uses: ["Bytes", "ELF", "Samples", "Unwind", "Wire"]),
+    tests("InspectionTests", uses: ["ELF", "Inspection", "Samples", "Unwind", "Wire"], resources: [.copy("Fixtures")]),
   ]
 )
