@@ -85,7 +85,7 @@ let package = Package(
     tests("BytesTests", uses: ["Bytes"]),
     tests("ELFTests", uses: ["ELF", "Samples"]),
     tests("X86Tests", uses: ["X86"]),
-    tests("UnwindTests", uses: ["Bytes", "ELF", "Samples", "Unwind", "Wire"]),
+    tests("UnwindTests", uses: ["Bytes", "ELF", "Samples", "Unwind", "Wire", "X86"]),
     tests("InspectionTests", uses: ["ELF", "Inspection", "Samples", "Unwind", "Wire"], resources: [.copy("Fixtures")]),
   ]
 )
