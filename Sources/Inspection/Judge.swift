@@ -83,7 +83,8 @@ extension Image {
         }
         return
       case .inside:
-        point.objections.append(Objection(check: check, reason: .insideAnInstruction))
+        // That it is no syscall instruction at all says more.
+        if point.objections.isEmpty { point.objections.append(Objection(check: check, reason: .insideAnInstruction)) }
         return
       case .undecodable: continue
       }
