@@ -79,7 +79,8 @@ package struct Decoder {
     case ZYDIS_MNEMONIC_PUSH, ZYDIS_MNEMONIC_PUSHFQ, ZYDIS_MNEMONIC_ENTER: lowersStack = true
     case ZYDIS_MNEMONIC_SUB:
       // 81 /5 and 83 /5 with a register operand 4 that REX.B does not make r12
-      lowersStack = unsafe (opcode == 0x81 || opcode == 0x83) && decoded.raw.modrm.mod == 3 && decoded.raw.modrm.rm == 4 && decoded.raw.rex.B == 0
+      lowersStack =
+        unsafe (opcode == 0x81 || opcode == 0x83) && decoded.raw.modrm.mod == 3 && decoded.raw.modrm.rm == 4 && decoded.raw.rex.B == 0
     default: break
     }
     return Instruction(length: length, kind: kind, isPadding: isPadding, lowersStack: lowersStack)

@@ -131,7 +131,9 @@ private let getppid: Int32 = 110
     }
     try stops(at: [getppid], of: [try Workshop.made.get().path("cases-plain-static"), "direct"], limit: 1) { snapshot, _ in
       put(entry, at: 0, in: &snapshot)
-    } found: { finding = $1 }
+    } found: {
+      finding = $1
+    }
     #expect(has(finding, .base, .wrongDepth, frame: 1), "\(shown(finding))")
   }
 

@@ -39,7 +39,10 @@ private let clones: [Int32] = [56, 58, 435]
 
   @Test(arguments: [
     ["bash", "-c", "for i in 1 2 3; do echo $(ls / | head -2 | tr a b) > /dev/null; done; exec true"],
-    ["python3", "-c", "import json, ctypes, subprocess, threading, ssl; subprocess.run(['true']); subprocess.check_output('exit 0', shell=True)"],
+    [
+      "python3", "-c",
+      "import json, ctypes, subprocess, threading, ssl; subprocess.run(['true']); subprocess.check_output('exit 0', shell=True)",
+    ],
     ["perl", "-e", "use POSIX; print `ls /`; sub f { my $n = shift; $n ? f($n - 1) : system('true') } f(40)"],
     ["git", "--no-pager", "help", "-a"],
     ["sh", "-c", "ls -l / | sort | awk '{print $1}' | sed s/a/b/ | xargs echo"],

@@ -49,12 +49,14 @@ import Wire
     }
   }
 
-  @Test(arguments: [
-    (0, code + 0x28, .call, .insideAnInstruction, 1), (0, code + 0x24, .call, .notAfterCall, 1), (0, code + 0x2d, .call, .notAfterCall, 1),
-    (0, code + 0x58, .function, .noFunction, 1), (0, 0x1000, .text, .notImageText(.nothing), 1),
-    (0, ArraySpace.stackStart, .text, .notImageText(.mainStack), 1), (0, code + 0x800, .text, .notInExecutableSegment, 1),
-    (4, code + 0x0f, .call, .insideAnInstruction, 2), (0, code + 0x10, .base, .wrongDepth, 1),
-  ] as [(Int, UInt64, Check, Reason, UInt16)])
+  @Test(
+    arguments: [
+      (0, code + 0x28, .call, .insideAnInstruction, 1), (0, code + 0x24, .call, .notAfterCall, 1),
+      (0, code + 0x2d, .call, .notAfterCall, 1),
+      (0, code + 0x58, .function, .noFunction, 1), (0, 0x1000, .text, .notImageText(.nothing), 1),
+      (0, ArraySpace.stackStart, .text, .notImageText(.mainStack), 1), (0, code + 0x800, .text, .notInExecutableSegment, 1),
+      (4, code + 0x0f, .call, .insideAnInstruction, 2), (0, code + 0x10, .base, .wrongDepth, 1),
+    ] as [(Int, UInt64, Check, Reason, UInt16)])
   func `one changed word is objected to`(index: Int, value: UInt64, check: Check, reason: Reason, frame: UInt16) {
     var words = WalkTests.words
     words[index] = value
@@ -78,9 +80,10 @@ import Wire
     #expect(inspected(changed, space(image)).violations == [Violation(check: .site, frame: 0, reason: .insideAnInstruction)])
   }
 
-  @Test(arguments: [
-    ("anonymous", .anonymous), ("memfd", .memfd), ("deleted", .deletedFile), ("heap", .heap),
-  ] as [(String, Backing)])
+  @Test(
+    arguments: [
+      ("anonymous", .anonymous), ("memfd", .memfd), ("deleted", .deletedFile), ("heap", .heap),
+    ] as [(String, Backing)])
   func `code in memory of another kind is no text`(name: String, backing: Backing) {
     var space = space()
     space.mappings[0].backing = backing
@@ -98,7 +101,9 @@ import Wire
   }
 
   @Test func `a stack that may be executed, shared or is a file's is nobody's own`() {
-    for change in [{ $0.isExecutable = true }, { $0.isShared = true }, { $0.backing = .file }, { $0.backing = .heap }] as [(inout Mapping) -> Void] {
+    for change in [{ $0.isExecutable = true }, { $0.isShared = true }, { $0.backing = .file }, { $0.backing = .heap }]
+      as [(inout Mapping) -> Void]
+    {
       var space = space()
       change(&space.mappings[1])
       let finding = inspected(snapshot(), space)
@@ -175,8 +180,12 @@ import Wire
       let before = [UInt64](repeating: 0, count: Int((WalkTests.stackPointer - ArraySpace.stackStart) / 8))
       var space = ArraySpace(file: bytes, codeBytes: 256, words: before + words)
       var changed = snapshot()
-      if round % 5 == 0 { changed.registers[Registers.rsp] = [0, .max, .max - 7, ArraySpace.stackStart + 3].randomElement(using: &random)! }
-      if round % 7 == 0 { changed.instruction = [0, 1, .max, WalkTests.code, WalkTests.code + 1, WalkTests.code + 0x6a].randomElement(using: &random)! }
+      if round % 5 == 0 {
+        changed.registers[Registers.rsp] = [0, .max, .max - 7, ArraySpace.stackStart + 3].randomElement(using: &random)!
+      }
+      if round % 7 == 0 {
+        changed.instruction = [0, 1, .max, WalkTests.code, WalkTests.code + 1, WalkTests.code + 0x6a].randomElement(using: &random)!
+      }
       for number in [0, 3, 6] { changed.registers[number] = UInt64.random(in: 0...(.max), using: &random) }
       let took = clock.measure { if inspect(changed, in: &space, explain: true).isClean { clean += 1 } }
       slowest = max(slowest, took)

@@ -65,20 +65,21 @@ import Wire
     #expect(found.registers[3] == 0x102 && found.registers[12] == 7)
   }
 
-  @Test(arguments: [
-    ([0x0f, 0], .malformed(.expression)),  // empty: nothing to take
-    ([0x0f, 1, 0x06], .malformed(.expression)),  // deref of nothing
-    ([0x0f, 3, 0x2f, 0xfd, 0xff], .tooLarge(.expression, 1025)),  // skip -3: for ever
-    ([0x0f, 4, 0x31, 0x2f, 0xfc, 0xff], .tooLarge(.expression, 64)),  // lit1, skip -4: the stack grows
-    ([0x0f, 3, 0x2f, 0xff, 0x7f], .malformed(.expression)),  // skip out of it
-    ([0x0f, 3, 0x31, 0x30, 0x1b], .malformed(.expression)),  // 1 / 0
-    ([0x0f, 3, 0x31, 0x30, 0x1d], .malformed(.expression)),  // 1 % 0
-    ([0x0f, 13, 0x0e, 0, 0, 0, 0, 0, 0, 0, 0x80, 0x09, 0xff, 0x1b, 0x96], .malformed(.expression)),  // least / -1
-    ([0x0f, 2, 0x15, 0xff], .malformed(.expression)),  // pick 255
-    ([0x0f, 2, 0x15, 0], .malformed(.expression)), ([0x0f, 2, 0x94, 9], .malformed(.expression)),
-    ([0x0f, 1, 0x03], .unsupported(.expression)), ([0x0f, 1, 0x97], .unsupported(.expression)),
-    ([0x0f, 3, 0x92, 17, 0], .unsupported(.expression)), ([0x0f, 0xff, 0x7f], .tooLarge(.expression, 0x3fff)),
-  ] as [([UInt8], UnwindError)])
+  @Test(
+    arguments: [
+      ([0x0f, 0], .malformed(.expression)),  // empty: nothing to take
+      ([0x0f, 1, 0x06], .malformed(.expression)),  // deref of nothing
+      ([0x0f, 3, 0x2f, 0xfd, 0xff], .tooLarge(.expression, 1025)),  // skip -3: for ever
+      ([0x0f, 4, 0x31, 0x2f, 0xfc, 0xff], .tooLarge(.expression, 64)),  // lit1, skip -4: the stack grows
+      ([0x0f, 3, 0x2f, 0xff, 0x7f], .malformed(.expression)),  // skip out of it
+      ([0x0f, 3, 0x31, 0x30, 0x1b], .malformed(.expression)),  // 1 / 0
+      ([0x0f, 3, 0x31, 0x30, 0x1d], .malformed(.expression)),  // 1 % 0
+      ([0x0f, 13, 0x0e, 0, 0, 0, 0, 0, 0, 0, 0x80, 0x09, 0xff, 0x1b, 0x96], .malformed(.expression)),  // least / -1
+      ([0x0f, 2, 0x15, 0xff], .malformed(.expression)),  // pick 255
+      ([0x0f, 2, 0x15, 0], .malformed(.expression)), ([0x0f, 2, 0x94, 9], .malformed(.expression)),
+      ([0x0f, 1, 0x03], .unsupported(.expression)), ([0x0f, 1, 0x97], .unsupported(.expression)),
+      ([0x0f, 3, 0x92, 17, 0], .unsupported(.expression)), ([0x0f, 0xff, 0x7f], .tooLarge(.expression, 0x3fff)),
+    ] as [([UInt8], UnwindError)])
   func `an expression that goes wrong is an error`(code: [UInt8], expected: UnwindError) {
     #expect(thrown(code) == expected)
   }
