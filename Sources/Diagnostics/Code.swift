@@ -24,6 +24,7 @@ package enum Code: String, CaseIterable, Sendable {
   case inspectorLate = "CG3003"
   case snapshotFailed = "CG3004"
   case internalError = "CG3005"
+  case supervisorLost = "CG3006"
   // Verdicts, one a check
   case site = "CG4001"
   case text = "CG4002"

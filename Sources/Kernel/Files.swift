@@ -8,6 +8,9 @@ package struct FileIdentity: Equatable, Sendable {
   package var mode: UInt32
   package var links: UInt64
   package var owner: UInt32
+  /// Nanoseconds since 1970 of the last change to the content, and to content or inode.
+  package var modified: Int64
+  package var changed: Int64
 
   package var isDirectory: Bool { mode & UInt32(S_IFMT) == UInt32(S_IFDIR) }
   package var isRegular: Bool { mode & UInt32(S_IFMT) == UInt32(S_IFREG) }
@@ -19,6 +22,8 @@ package struct FileIdentity: Equatable, Sendable {
     mode = UInt32(status.st_mode)
     links = UInt64(status.st_nlink)
     owner = UInt32(status.st_uid)
+    modified = Int64(status.st_mtim.tv_sec) &* 1_000_000_000 &+ Int64(status.st_mtim.tv_nsec)
+    changed = Int64(status.st_ctim.tv_sec) &* 1_000_000_000 &+ Int64(status.st_ctim.tv_nsec)
   }
 }
 
@@ -43,6 +48,9 @@ package func identity(of file: borrowing OwnedFD) throws(SyscallError) -> FileId
 /// True where `path` can be executed by this process.
 package func isExecutable(_ path: String) -> Bool { unsafe access(path, X_OK) == 0 }
 
+/// True where `path` leads to something.
+package func exists(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
+
 /// The whole of a file, refusing one larger than `limit` bytes (EFBIG).
 package func readFile(_ path: String, limit: Int) throws(SyscallError) -> [UInt8] {
   let file = try open(path, O_RDONLY)
@@ -63,6 +71,16 @@ package func readAll(_ file: borrowing OwnedFD, limit: Int, subject: String) thr
     guard bytes.count + count <= limit else { throw SyscallError("read", errno: EFBIG, subject: subject) }
     bytes.append(contentsOf: chunk[..<count])
   }
+}
+
+/// What is there to read now, waiting for the first byte; empty at the end.
+package func readSome(_ file: borrowing OwnedFD, limit: Int) throws(SyscallError) -> [UInt8] {
+  var bytes = [UInt8](repeating: 0, count: limit)
+  let raw = file.raw
+  // SAFETY: the buffer is our own and its count bounds the read.
+  let count = try retrying("read") { unsafe bytes.withUnsafeMutableBytes { unsafe read(raw, $0.baseAddress, $0.count) } }
+  bytes.removeLast(limit - count)
+  return bytes
 }
 
 /// Writes all of `bytes`.

@@ -44,6 +44,15 @@ package struct Trap: Equatable, Sendable {
   }
 }
 
+extension Profile {
+  /// The names of the checks, in the order of the documentation.
+  package static let checkNames = ["site", "text", "function", "call", "stack", "base"]
+  /// A walk of fewer frames would call ordinary programs unknown.
+  package static let leastDepth = 16
+  /// A stack of 8 MiB holds half a million frames of 16 bytes; nothing honest is deeper than this when it execs or maps code.
+  package static let greatestDepth = 65536
+}
+
 /// What a profile means once groups are expanded. Pure data.
 package struct Profile: Equatable, Sendable {
   package var name: String
@@ -53,6 +62,8 @@ package struct Profile: Equatable, Sendable {
   package var traps: [Trap]
   /// Refused in the kernel, no notification.
   package var never: [String]
+  /// Answered in the kernel as if it had never heard of them (ENOSYS), so that callers fall back to what can be judged. Sorted.
+  package var absent: [String]
   /// Every check has an entry, by the names in CHECKS: site, text, function, call, stack, base.
   package var checks: [String: Setting]
   /// What a frame that cannot be judged counts as.
@@ -62,7 +73,8 @@ package struct Profile: Equatable, Sendable {
   package var onViolation: Action
 
   package init(
-    name: String, version: String, description: String, traps: [Trap], never: [String], checks: [String: Setting],
+    name: String, version: String, description: String, traps: [Trap], never: [String],
+    absent: [String] = [], checks: [String: Setting],
     unknown: Setting, depth: Int, onViolation: Action
   ) {
     self.name = name
@@ -70,9 +82,23 @@ package struct Profile: Equatable, Sendable {
     self.description = description
     self.traps = traps
     self.never = never
+    self.absent = absent
     self.checks = checks
     self.unknown = unknown
     self.depth = depth
     self.onViolation = onViolation
+  }
+}
+
+/// A trap by the number that x86-64 gives it. `Filter` resolves names; the supervisor compares numbers.
+package struct ResolvedTrap: Equatable, Sendable {
+  package var syscall: String
+  package var number: Int32
+  package var condition: Condition?
+
+  package init(syscall: String, number: Int32, condition: Condition?) {
+    self.syscall = syscall
+    self.number = number
+    self.condition = condition
   }
 }

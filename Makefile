@@ -1,0 +1,81 @@
+# make                 the four programs and the BPF object, in .build/release
+# make demo            the story in half a minute: an exploit works, and then it does not
+# make attacks         every attack, without callgate and under it
+# make test            every test; make lint, make format
+# make install         DESTDIR= and PREFIX=/usr; make uninstall takes away what install put there
+# make dependencies    what is missing for the build, with apt; make test-dependencies: for the tests and the demo as well
+
+PREFIX ?= /usr
+DESTDIR ?=
+PROGRAMS ?= .build/release
+
+SWIFT_FLAGS := -c release --static-swift-stdlib
+BPF_SOURCE := Sources/BPF/snapshot.bpf.c
+BPF_OBJECT := .build/release/callgate-snapshot.bpf.o
+MULTIARCH := $(shell gcc -print-multiarch 2>/dev/null)
+
+INSTALLED := $(DESTDIR)$(PREFIX)
+
+.PHONY: all programs bpf dependencies test-dependencies demo attacks test lint format install uninstall clean
+
+all: programs bpf
+
+programs: dependencies
+	swift build $(SWIFT_FLAGS)
+
+# Beside the programs. Without it the supervisor reads /proc, which is slower.
+bpf: programs
+ifneq ($(wildcard $(BPF_SOURCE)),)
+	@$(MAKE) --no-print-directory $(BPF_OBJECT)
+else
+	@echo "$(BPF_SOURCE) is not there: no BPF object is made"
+endif
+
+$(BPF_OBJECT): $(BPF_SOURCE)
+	clang -target bpf -O2 -g -Wall -idirafter /usr/include/$(MULTIARCH) -c $< -o $@
+
+dependencies:
+	@packaging/install-dependencies build
+
+test-dependencies:
+	@packaging/install-dependencies tests
+
+demo: test-dependencies all
+	@Tests/Demo/demo --programs $(PROGRAMS)
+
+attacks: all
+	@echo "without callgate"
+	@Tests/Attacks/attack all --expect succeeded
+	@echo "under callgate"
+	@Tests/Attacks/attack all --expect table -- $(PROGRAMS)/callgatectl run --
+
+test: test-dependencies all
+	CALLGATE_PROGRAMS=$(PROGRAMS) Tests/run $(TEST_FLAGS)
+
+lint: dependencies
+	swift format lint --strict --recursive Package.swift Sources Tests
+	packaging/check-imports
+	swift build --explicit-target-dependency-import-check error
+	@if command -v shellcheck >/dev/null; then \
+	  shellcheck $$(grep -lE '^#!/bin/(ba)?sh' .ci/run Tests/run packaging/* Tests/EndToEnd/* Tests/Demo/* 2>/dev/null); \
+	else echo "no shellcheck here: the shell scripts are not checked"; fi
+
+format:
+	swift format --in-place --recursive Package.swift Sources Tests
+
+install:
+	install -d $(INSTALLED)/bin $(INSTALLED)/libexec/callgate $(INSTALLED)/share/callgate/profiles $(INSTALLED)/share/doc/callgate
+	install -m 755 $(PROGRAMS)/callgate $(PROGRAMS)/callgatectl $(INSTALLED)/bin
+	install -m 755 $(PROGRAMS)/callgate-supervisor $(PROGRAMS)/callgate-inspector $(INSTALLED)/libexec/callgate
+	if [ -e $(PROGRAMS)/callgate-snapshot.bpf.o ]; then \
+	  install -m 644 $(PROGRAMS)/callgate-snapshot.bpf.o $(INSTALLED)/libexec/callgate; fi
+	for profile in profiles/*.yaml; do \
+	  if [ -e "$$profile" ]; then install -m 644 "$$profile" $(INSTALLED)/share/callgate/profiles; fi; done
+	if [ -e README.md ]; then install -m 644 README.md $(INSTALLED)/share/doc/callgate; fi
+
+uninstall:
+	rm -f $(INSTALLED)/bin/callgate $(INSTALLED)/bin/callgatectl
+	rm -rf $(INSTALLED)/libexec/callgate $(INSTALLED)/share/callgate $(INSTALLED)/share/doc/callgate
+
+clean:
+	rm -rf .build

@@ -1,0 +1,64 @@
+extension Code {
+  /// One sentence: what the code says.
+  package var meaning: String {
+    switch self {
+    case .noRuntime: "no low-level runtime was found to hand the command to"
+    case .badConfiguration: "callgate's configuration cannot be used"
+    case .badArguments: "the command line is not one that runc or crun would take"
+    case .badBundle: "the container's bundle cannot be read or rewritten"
+    case .badAnnotation: "a dev.callgate.* annotation is unknown or has a value it cannot have"
+    case .conflictingListener: "the container already has a seccomp listener, and the kernel allows one"
+    case .loosenedByAnnotation: "an annotation could make the low-level runtime loosen the filter"
+    case .stateDirectory: "callgate's own files cannot be kept or read"
+    case .execFailed: "the low-level runtime could not be executed"
+    case .unsupportedHost: "this host lacks something that callgate cannot do without"
+    case .profileNotInstalled: "no profile of this name is installed"
+    case .badProfile: "the profile has an error"
+    case .untrappable: "the profile traps a system call that the low-level runtime needs while it sets the container up"
+    case .filterNotProven: "the merged filter does not do what profile and bundle demand"
+    case .supervisorNotStarted: "the container's supervisor did not start, so neither did the container"
+    case .inspectorLost: "the inspector ended or misbehaved during an inspection; the system call was denied"
+    case .inspectorLate: "the inspector did not answer in time; the system call was denied"
+    case .snapshotFailed: "the calling thread's registers and stack could not be copied; the system call was denied"
+    case .internalError: "callgate met something that should not happen; the system call was denied"
+    case .supervisorLost: "the supervisor had to end; every trapped system call of its container fails from then on"
+    case .site: "the system call did not come from a syscall instruction where a correct program has one"
+    case .text: "code ran from memory that no code of the image lies in"
+    case .function: "a return address lies in no function that its file declares"
+    case .call: "a return address does not follow a call"
+    case .stack: "a frame does not lie where the thread's own stack has it"
+    case .base: "the chain of frames does not end where the thread or process started"
+    case .unknownFrame: "the stack could not be judged to its base"
+    }
+  }
+
+  /// What a person can do about it.
+  package var remedy: String {
+    switch self {
+    case .noRuntime: "install crun or runc, or name one by its absolute path in `runtimes` of /etc/callgate/config.toml"
+    case .badConfiguration: "mend the file and line that the message names; callgate works without any configuration, too"
+    case .badArguments: "compare with `crun --help`; callgate passes on what it does not need, but it must find the verb and the bundle"
+    case .badBundle: "check that the bundle's config.json exists, is valid JSON, and that callgate may write beside it"
+    case .badAnnotation: "use dev.callgate.untrusted=\"true\", dev.callgate.profile and dev.callgate.mode; annotations can only tighten"
+    case .conflictingListener: "remove listenerPath from the bundle's linux.seccomp, or run the container without callgate"
+    case .loosenedByAnnotation: "remove the run.oci.* annotation that the message names, or do not mark the container as untrusted"
+    case .stateDirectory: "make sure that /run/callgate and /var/log/callgate can be written; without root: $XDG_RUNTIME_DIR and ~/.local/state"
+    case .execFailed: "run the low-level runtime by hand with --version; the message names its path"
+    case .unsupportedHost: "Linux 5.19 or later on x86-64 with seccomp user notification; BPF snapshots need Linux 6.10"
+    case .profileNotInstalled: "put NAME.yaml into /etc/callgate/profiles, or name one of those that the message lists"
+    case .badProfile: "mend the file, line and column that the message names"
+    case .untrappable: "take the call out of `trap`"
+    case .filterNotProven: "simplify the bundle's rules for the system call that the message names; please report the bundle's seccomp section"
+    case .supervisorNotStarted: "the message says what failed; user namespaces must be allowed, and /run/callgate writable"
+    case .inspectorLost: "if no ELF file of the container is damaged or hostile, report the event: callgatectl why --last 1 --json"
+    case .inspectorLate: "look at the machine's load, and at the files that the event's process has mapped"
+    case .snapshotFailed: "if the process was not being killed at that moment, report the event: callgatectl why --last 1 --json"
+    case .internalError: "report the event: callgatectl why --last 1 --json"
+    case .supervisorLost: "restart the container; the message says why the supervisor ended"
+    case .site, .text, .function, .call, .stack, .base:
+      "treat it as an attack until proven otherwise: callgatectl why --last 1 shows the stack; if the program is legitimate, set the check to audit in a profile of its own and report the case"
+    case .unknownFrame:
+      "the program has code without unwind information; set `unknown` to audit in a profile of its own if you accept what cannot be judged"
+    }
+  }
+}

@@ -1,0 +1,14 @@
+internal import CLinux
+internal import Glibc
+
+/// errno numbers that cross a target's border, and their names (errno(3)).
+package enum Errno {
+  package static let notPermitted: Int32 = EPERM
+}
+
+/// `EPERM` for 1; a number without a name is written as `E` and the number.
+package func errnoName(_ number: Int32) -> String {
+  // SAFETY: strerrorname_np returns a static NUL-terminated string, or nil.
+  guard let name = unsafe clinux_errno_name(number) else { return "E\(number)" }
+  return unsafe String(cString: name)
+}

@@ -1,0 +1,157 @@
+package import Diagnostics
+internal import JSON
+internal import Profile
+
+/// The version of this encoding. callgate and its supervisor come from one build; another number means that they do not.
+private let formatVersion = 1
+
+// MARK: encode
+
+extension Plan {
+  /// One JSON object.
+  package func encoded() -> [UInt8] { json.serialised() }
+
+  private var json: JSONValue {
+    .object([
+      JSONMember("version", .integer(formatVersion)),
+      JSONMember("id", .string(id)),
+      JSONMember("bundle", .string(bundle)),
+      JSONMember("stateDirectory", .string(stateDirectory)),
+      JSONMember("socketPath", .string(socketPath)),
+      JSONMember("eventsPath", .string(eventsPath)),
+      JSONMember("runtimeProcess", runtimeProcess.map(JSONValue.integer) ?? .null),
+      JSONMember("runtime", .string(runtime.rawValue)),
+      JSONMember("mode", .string(mode.rawValue)),
+      JSONMember("profileName", .string(profileName)),
+      JSONMember("profileVersion", .string(profileVersion)),
+      JSONMember("traps", .array(traps.map(\.json))),
+      JSONMember(
+        "checks", .object(checks.sorted { $0.key < $1.key }.map { JSONMember($0.key, .string($0.value.rawValue)) })),
+      JSONMember("unknown", .string(unknown.rawValue)),
+      JSONMember("depth", .integer(depth)),
+      JSONMember("onViolation", onViolation.json),
+      JSONMember("waitKillable", .bool(waitKillable)),
+    ])
+  }
+}
+
+extension ResolvedTrap {
+  fileprivate var json: JSONValue {
+    .object([
+      JSONMember("syscall", .string(syscall)), JSONMember("number", .integer(number)),
+      JSONMember("condition", condition?.json ?? .null),
+    ])
+  }
+}
+
+extension Condition {
+  fileprivate var json: JSONValue {
+    .object([
+      JSONMember("argument", .integer(argument)), JSONMember("mask", .integer(mask)),
+      JSONMember("relation", .string(relation.rawValue)),
+    ])
+  }
+}
+
+extension Action {
+  /// The errno, or null for a kill.
+  fileprivate var json: JSONValue {
+    switch self {
+    case .killProcess: .null
+    case .errno(let number): .integer(number)
+    }
+  }
+}
+
+// MARK: decode
+
+extension Plan {
+  /// Reads what `encoded` wrote: every member present, none besides, every value in range.
+  package init(decoding bytes: [UInt8]) throws(Refusal) {
+    let json: JSONValue
+    do throws(JSONError) { json = try JSONValue(parsing: bytes) } catch { throw badPlan("\(error)") }
+    let fields = try PlanFields(
+      json, "the plan",
+      [
+        "version", "id", "bundle", "stateDirectory", "socketPath", "eventsPath", "runtimeProcess", "runtime", "mode",
+        "profileName", "profileVersion", "traps", "checks", "unknown", "depth", "onViolation", "waitKillable",
+      ])
+    guard try fields.integer("version") == formatVersion else { throw badPlan("it is of another version") }
+    id = try fields.text("id")
+    bundle = try fields.text("bundle")
+    stateDirectory = try fields.text("stateDirectory")
+    socketPath = try fields.text("socketPath")
+    eventsPath = try fields.text("eventsPath")
+    runtimeProcess = fields["runtimeProcess"] == .null ? nil : try fields.integer("runtimeProcess")
+    runtime = try fields.choice("runtime")
+    mode = try fields.choice("mode")
+    profileName = try fields.text("profileName")
+    profileVersion = try fields.text("profileVersion")
+    traps = try fields.list("traps").map { trap throws(Refusal) in try ResolvedTrap(trap) }
+    checks = [:]
+    let checkFields = try PlanFields(fields["checks"], "checks", Profile.checkNames)
+    for name in Profile.checkNames { checks[name] = try checkFields.choice(name) }
+    unknown = try fields.choice("unknown")
+    depth = try fields.integer("depth")
+    guard (Profile.leastDepth...Profile.greatestDepth).contains(depth) else { throw badPlan("depth is out of range") }
+    onViolation = fields["onViolation"] == .null ? .killProcess : .errno(try fields.integer("onViolation"))
+    guard let flag = fields["waitKillable"].flag else { throw badPlan("waitKillable is no boolean") }
+    waitKillable = flag
+  }
+}
+
+extension ResolvedTrap {
+  fileprivate init(_ json: JSONValue) throws(Refusal) {
+    let fields = try PlanFields(json, "a trap", ["syscall", "number", "condition"])
+    let condition = fields["condition"] == .null ? nil : try Condition(fields["condition"])
+    self.init(syscall: try fields.text("syscall"), number: try fields.integer("number"), condition: condition)
+  }
+}
+
+extension Condition {
+  fileprivate init(_ json: JSONValue) throws(Refusal) {
+    let fields = try PlanFields(json, "a condition", ["argument", "mask", "relation"])
+    let argument: Int = try fields.integer("argument")
+    guard (0..<6).contains(argument) else { throw badPlan("an argument is out of range") }
+    self.init(argument: argument, mask: try fields.integer("mask"), relation: try fields.choice("relation"))
+  }
+}
+
+private struct PlanFields {
+  let json: JSONValue
+  let what: String
+
+  init(_ json: JSONValue, _ what: String, _ names: [String]) throws(Refusal) {
+    guard let members = json.members else { throw badPlan("\(what) is no object") }
+    guard members.count == names.count, names.allSatisfy({ json[$0] != nil }) else {
+      throw badPlan("\(what) does not have the members \(names.joined(separator: ", "))")
+    }
+    self.json = json
+    self.what = what
+  }
+
+  /// A member that `init` has seen.
+  subscript(name: String) -> JSONValue { json[name] ?? .null }
+
+  func text(_ name: String) throws(Refusal) -> String {
+    guard let text = self[name].text else { throw badPlan("\(name) is no string") }
+    return text
+  }
+
+  func list(_ name: String) throws(Refusal) -> [JSONValue] {
+    guard let list = self[name].elements else { throw badPlan("\(name) is no array") }
+    return list
+  }
+
+  func integer<Integer: FixedWidthInteger>(_ name: String) throws(Refusal) -> Integer {
+    guard let number = self[name].integer(Integer.self) else { throw badPlan("\(name) is no number in range") }
+    return number
+  }
+
+  func choice<Choice: RawRepresentable<String>>(_ name: String) throws(Refusal) -> Choice {
+    guard let choice = Choice(rawValue: try text(name)) else { throw badPlan("\(name) is none of its values") }
+    return choice
+  }
+}
+
+private func badPlan(_ reason: String) -> Refusal { Refusal(.internalError, "cannot read the supervisor's plan: \(reason)") }

@@ -1,0 +1,55 @@
+internal import Diagnostics
+
+extension Event {
+  /// The denial as a person reads it:
+  ///
+  ///     DENIED execve("/bin/sh") → killed   container web, pid 4711 nginx   2026-11-22T18:54:05Z   CG4005 call
+  ///       because  frame 2, which returns to …, does not follow a call: …
+  ///       stack    #0 libc.so.6+0xe0d7b  execve  ok
+  package func rendered() -> String {
+    let verb = outcome == .audited ? "AUDITED" : "DENIED"
+    var lines = [
+      "\(verb) \(syscall)(\(arguments)) → \(consequence)   container \(container), pid \(process) \(command)   \(timestamp(time))   \(code.rawValue) \(label)",
+      "  because  \(because)",
+    ]
+    let places = frames.map(\.place.count).max() ?? 0
+    let names = frames.map { shortened($0.function) }
+    let functions = names.map(\.count).max() ?? 0
+    for (index, frame) in frames.enumerated() {
+      let found = marks.filter { $0.frame == index }.map { $0.check.uppercased() }
+      // Beyond the last frame that was judged there is nothing to call right.
+      let mark = found.isEmpty ? "ok" : found.joined(separator: " ")
+      let number = "#\(index)"
+      lines.append(
+        "  \(index == 0 ? "stack  " : "       ")  \(number.padded(to: 4)) \(frame.place.padded(to: places))  \(names[index].padded(to: functions))  \(mark)"
+      )
+    }
+    for mark in marks where mark.because != because {
+      lines.append("  also     \(mark.check): \(mark.because)")
+    }
+    lines.append("  profile  \(profile): \(rule)")
+    if suppressed > 0 { lines.append("  note     \(suppressed) more events of this container were counted, not written") }
+    return lines.joined(separator: "\n")
+  }
+
+  private var consequence: String {
+    switch outcome {
+    case .killed: "process killed"
+    case .failed(let errno): errno
+    case .audited: "allowed, the setting is audit"
+    }
+  }
+
+  private var label: String { marks.first?.check ?? "callgate" }
+}
+
+/// Mangled names run to hundreds of characters; a table is read by its columns. `--json` has them whole.
+private func shortened(_ name: String) -> String {
+  name.count <= 64 ? name : "\(name.prefix(40))…\(name.suffix(23))"
+}
+
+extension String {
+  fileprivate func padded(to width: Int) -> String {
+    self + String(repeating: " ", count: Swift.max(0, width - count))
+  }
+}

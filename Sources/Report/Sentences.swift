@@ -1,0 +1,120 @@
+package import Diagnostics
+package import Wire
+
+extension Finding {
+  /// A frame as module + offset. Absolute addresses would hand out the address layout.
+  package func place(of frame: Frame) -> String {
+    guard let index = frame.module, Int(index) < modules.count else { return "memory without a file" }
+    return "\(baseName(modules[Int(index)].path))+0x\(String(frame.offset, radix: 16))"
+  }
+
+  package func line(of frame: Frame) -> Event.Line {
+    let function = frame.function.map { escaped($0) + (frame.functionOffset == 0 ? "" : "+\(frame.functionOffset)") } ?? ""
+    return Event.Line(place: escaped(place(of: frame)), function: function, source: frame.source.text)
+  }
+
+  /// The objection in a sentence that needs no knowledge of the code.
+  package func sentence(_ violation: Violation) -> String {
+    "\(subject(Int(violation.frame))) \(predicate(violation.reason, frame: Int(violation.frame)))"
+  }
+
+  package func sentence(_ unknown: Unknown) -> String {
+    "the stack could not be judged beyond frame \(unknown.frame): \(subject(Int(unknown.frame))) \(predicate(unknown.reason, frame: Int(unknown.frame)))"
+  }
+
+  private func subject(_ index: Int) -> String {
+    guard index < frames.count else { return "frame \(index)" }
+    let line = line(of: frames[index])
+    let name = line.function.isEmpty ? line.place : "\(line.place) (\(line.function))"
+    return index == 0 ? "the system call at \(name)" : "frame \(index), which returns to \(name),"
+  }
+
+  private func predicate(_ reason: Reason, frame: Int) -> String {
+    switch reason {
+    case .notASyscallInstruction: "does not follow a syscall instruction of the file"
+    case .insideAnInstruction: "lies inside an instruction of its function, where no correct program can arrive"
+    case .notImageText(let backing): "lies in \(backing.text), where no code of the image can be"
+    case .writableText: "lies in memory that is writable and executable"
+    case .notInExecutableSegment: "lies outside the file's executable segments"
+    case .noFunction: "lies in no function that its file declares"
+    case .notAfterCall: "does not follow a call: nothing in the program could have put this return address there"
+    case .outsideOwnStack(let backing): "has its frame in \(backing.text), which is not the thread's own stack"
+    case .notRising: "has its frame below its callee's: a stack only rises towards its base"
+    case .misaligned: "has its frame at an address that is not aligned to 16 bytes, as every call demands"
+    case .endsElsewhere: "is where the chain ends, but no thread and no process starts there"
+    case .wrongDepth: "is a start function, but not at the depth where this thread started"
+    case .noUnwindInfo: "has no unwind information"
+    case .unknownRegister(let number): "is unwound by register \(registerName(number)), whose value is not known there"
+    case .badUnwindInfo: "has unwind information that is malformed or not supported"
+    case .unreadableStack: "has a frame that could not be read"
+    case .unreadableImage: "lies in a file that could not be read as an ELF image"
+    case .tooDeep: "is one more than the profile's limit of frames"
+    case .undecodable: "lies in a function whose instructions could not be decoded"
+    case .noRegisters: "came without registers"
+    }
+  }
+}
+
+extension Check {
+  package var code: Code {
+    switch self {
+    case .site: .site
+    case .text: .text
+    case .function: .function
+    case .call: .call
+    case .stack: .stack
+    case .base: .base
+    }
+  }
+}
+
+extension Backing {
+  var text: String {
+    switch self {
+    case .nothing: "memory that is not mapped"
+    case .anonymous: "anonymous memory"
+    case .heap: "the heap"
+    case .mainStack: "the process's main stack"
+    case .file: "a mapped file"
+    case .deletedFile: "a deleted file"
+    case .memfd: "a memory file (memfd)"
+    case .special: "a special mapping of the kernel"
+    }
+  }
+}
+
+extension FrameSource {
+  var text: String {
+    switch self {
+    case .none: ""
+    case .cfi: "cfi"
+    case .signalFrame: "signal frame"
+    }
+  }
+}
+
+private let registerNames = [
+  "rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+]
+
+private func registerName(_ number: UInt8) -> String {
+  Int(number) < registerNames.count ? registerNames[Int(number)] : "\(number)"
+}
+
+package func baseName(_ path: String) -> String {
+  path.split(separator: "/").last.map(String.init) ?? path
+}
+
+/// What a container wrote may hold terminal sequences: everything but printable ASCII is written as \xNN.
+package func escaped(_ text: String) -> String {
+  var out = ""
+  for byte in text.utf8 {
+    if byte >= 0x20, byte < 0x7f, byte != UInt8(ascii: "\\") {
+      out.unicodeScalars.append(Unicode.Scalar(byte))
+    } else {
+      let digits = String(byte, radix: 16)
+      out += "\\x" + (digits.count < 2 ? "0" : "") + digits
+    }
+  }
+  return out
+}

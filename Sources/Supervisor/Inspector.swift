@@ -1,0 +1,110 @@
+package import Kernel
+package import Wire
+
+/// Why there is no finding. Each one is a denial; after any of them the inspector is no longer believed and a new one is started.
+package enum InspectorError: Error, Equatable, Sendable, CustomStringConvertible {
+  case system(SyscallError)
+  /// It ended, or closed its socket.
+  case lost
+  /// It did not answer within the deadline.
+  case late(milliseconds: Int)
+  /// It said something that does not fit.
+  case confused(WireError?)
+
+  package var description: String {
+    switch self {
+    case .system(let error): error.description
+    case .lost: "the inspector ended"
+    case .late(let milliseconds): "the inspector did not answer within \(milliseconds) ms"
+    case .confused: "the inspector sent a message that does not fit"
+    }
+  }
+}
+
+/// The inspector process: confined, and asked one thing at a time.
+package final class Inspector {
+  private let socket: UnixSocket
+  private let process: CInt
+
+  /// One inspection may take this long. Cold files of a hundred megabytes on a busy machine stay far below.
+  static let deadlineMilliseconds = 10_000
+  static let startMilliseconds = 10_000
+  /// A process has this many different files mapped at most; more questions than that are no inspection.
+  static let maxOpenings = 4096
+
+  /// Starts it and waits until it is sealed.
+  package init(program: String) throws(InspectorError) {
+    do throws(SyscallError) {
+      let pair = try UnixSocket.pair()
+      process = try startConfined(program, descriptors: [pair.theirs.raw])
+      socket = pair.keepOurs()
+    } catch {
+      throw .system(error)
+    }
+    guard try receive(until: monotonicMilliseconds() + Int64(Self.startMilliseconds), budget: Self.startMilliseconds) == .ready
+    else { throw .confused(nil) }
+  }
+
+  deinit {
+    // A process that cannot be signalled has ended already; waiting for it is what is left to do.
+    do throws(SyscallError) {
+      try PidFD(UInt32(process)).kill()
+    } catch {}
+    do throws(SyscallError) { _ = try wait(for: process) } catch {}
+  }
+
+  package var pid: CInt { process }
+
+  /// It speaks only when it is asked: a socket that can be read has been closed at the other end.
+  var isAlive: Bool {
+    do throws(SyscallError) { return try !waitReadable(socket.raw, milliseconds: 0) } catch { return false }
+  }
+
+  /// Has one blocked thread's stack inspected. The descriptors stay the caller's.
+  package func inspect(
+    _ request: Request, memory: borrowing ProcessMemory, map: borrowing MemoryMap
+  ) throws(InspectorError) -> Finding {
+    let deadline = monotonicMilliseconds() + Int64(Self.deadlineMilliseconds)
+    try send(.inspect(request), [memory.descriptor.raw, map.descriptor.raw])
+    var openings = 0
+    while true {
+      switch try receive(until: deadline, budget: Self.deadlineMilliseconds) {
+      case .finding(let finding): return finding
+      case .openMapped(let start, let end):
+        guard openings < Self.maxOpenings else { throw .confused(nil) }
+        openings += 1
+        try hand(start, end, of: request.snapshot.thread)
+      case .ready, .inspect, .mapped: throw .confused(nil)
+      }
+    }
+  }
+
+  /// Gives the inspector the file that a thread has mapped, or the reason why there is none.
+  private func hand(_ start: UInt64, _ end: UInt64, of thread: UInt32) throws(InspectorError) {
+    let file: OwnedFD
+    do throws(SyscallError) {
+      file = try openMapped(by: thread, start: start, end: end)
+    } catch {
+      return try send(.mapped(errno: error.errno), [])
+    }
+    try send(.mapped(errno: 0), [file.raw])
+  }
+
+  private func send(_ message: Message, _ descriptors: [CInt]) throws(InspectorError) {
+    do throws(SyscallError) { try socket.send(message.encode(), descriptors: descriptors) } catch { throw .system(error) }
+  }
+
+  private func receive(until deadline: Int64, budget: Int) throws(InspectorError) -> Message {
+    let received: UnixSocket.Received?
+    do throws(SyscallError) {
+      let left = CInt(max(0, deadline - monotonicMilliseconds()))
+      received = try waitReadable(socket.raw, milliseconds: left) ? try socket.receive(limit: Message.limit) : nil
+    } catch {
+      throw .system(error)
+    }
+    guard let received else { throw .late(milliseconds: budget) }
+    guard !received.isTruncated else { throw .confused(nil) }
+    guard !received.bytes.isEmpty else { throw .lost }
+    do throws(WireError) { return try Message(decoding: received.bytes) } catch { throw .confused(error) }
+  }
+}

@@ -1,0 +1,123 @@
+internal import Diagnostics
+internal import JSON
+internal import Kernel
+internal import Plan
+internal import ProcFS
+internal import Report
+internal import Wire
+
+/// What kept a trapped call from being judged.
+enum Trouble: Error {
+  case snapshot(SnapshotError)
+  case inspector(InspectorError)
+  /// The filter sent what the plan does not trap.
+  case unexpected(number: Int32, architecture: UInt32)
+
+  static func wrap<Value: ~Copyable>(_ body: () throws(SnapshotError) -> Value) throws(Trouble) -> Value {
+    do throws(SnapshotError) { return try body() } catch { throw .snapshot(error) }
+  }
+
+  var code: Code {
+    switch self {
+    case .snapshot: .snapshotFailed
+    case .inspector(.late): .inspectorLate
+    case .inspector: .inspectorLost
+    case .unexpected: .internalError
+    }
+  }
+
+  var sentence: String {
+    switch self {
+    case .snapshot(let error): "the thread could not be copied: \(error)"
+    case .inspector(let error): "the stack could not be inspected: \(error)"
+    case .unexpected(let number, let architecture):
+      "the filter sent system call \(number) of architecture 0x\(String(architecture, radix: 16)), which the profile does not trap"
+    }
+  }
+}
+
+/// Writes what happened where people look for it: the host's events file, and `exit-reason.json` in the container's state directory.
+final class Journal {
+  private let plan: Plan
+  private var log: EventLog
+
+  init(plan: Plan) {
+    self.plan = plan
+    log = EventLog(path: plan.eventsPath)
+  }
+
+  func event(
+    _ outcome: Event.Outcome, _ grounds: Grounds, _ finding: Finding, _ subject: borrowing Subject, _ syscall: String,
+    _ notification: borrowing Notification
+  ) -> Event {
+    let (because, code) =
+      switch grounds.objection {
+      case .violation(let violation): (finding.sentence(violation), violation.check.code)
+      case .unknown(let unknown): (finding.sentence(unknown), Code.unknownFrame)
+      }
+    var marks = finding.violations.map {
+      Event.Mark(frame: Int($0.frame), check: $0.check.name, because: finding.sentence($0))
+    }
+    if let unknown = finding.unknown {
+      marks.append(Event.Mark(frame: Int(unknown.frame), check: "unknown", because: finding.sentence(unknown)))
+    }
+    // The one that decided comes first.
+    if case .unknown = grounds.objection, let last = marks.popLast() { marks.insert(last, at: 0) }
+    var event = blank(outcome, code, thread: subject.snapshot.thread, syscall: syscall)
+    event.process = subject.snapshot.process
+    event.command = commandName(of: subject.snapshot.process)
+    event.arguments = describeArguments(notification, name: syscall, memory: subject.memory)
+    event.because = because
+    event.marks = marks
+    event.frames = finding.frames.map(finding.line)
+    event.rule = grounds.rule
+    return event
+  }
+
+  /// A call that was denied because it could not be judged.
+  func refusal(_ trouble: Trouble, syscall: String, thread: UInt32) {
+    var event = blank(.failed("EPERM"), trouble.code, thread: thread, syscall: syscall)
+    event.because = trouble.sentence
+    event.command = commandName(of: thread)
+    event.rule = "what cannot be judged is denied"
+    write(event)
+  }
+
+  /// Something about the supervision itself; no call was judged.
+  func note(_ code: Code, _ sentence: String) {
+    var event = blank(.failed("EPERM"), code, thread: 0, syscall: "supervision")
+    event.because = sentence
+    event.rule = "none"
+    write(event)
+  }
+
+  func write(_ event: Event) {
+    do throws(SyscallError) {
+      try log.write(event)
+    } catch {
+      // The verdict stands; what is lost is its record. Standard error is all that is left, where it leads anywhere.
+      complain("callgate-supervisor: cannot record an event: \(error)")
+    }
+  }
+
+  /// Exit status 137 says nothing by itself: this file does.
+  func recordExit(_ event: Event) {
+    do throws(SyscallError) {
+      try replaceFile("\(plan.stateDirectory)/exit-reason.json", with: event.json.serialised(indented: true))
+    } catch {
+      complain("callgate-supervisor: cannot record the reason of a kill: \(error)")
+    }
+  }
+
+  private func blank(_ outcome: Event.Outcome, _ code: Code, thread: UInt32, syscall: String) -> Event {
+    let now = wallMilliseconds()
+    return Event(
+      id: log.nextID(at: now), time: now, container: plan.id, profile: plan.profileName, outcome: outcome, code: code, process: thread,
+      thread: thread, command: "", syscall: syscall, arguments: "", because: "", marks: [], frames: [], rule: "", suppressed: 0)
+  }
+
+  private func commandName(of process: UInt32) -> String {
+    // Only for the report: a process that is gone has no name any more.
+    do { return escaped(try ProcessStat(try procText(process, "stat")).command) } catch { return "?" }
+  }
+}

@@ -1,0 +1,249 @@
+internal import Diagnostics
+package import Kernel
+package import Plan
+internal import Profile
+internal import Report
+internal import Wire
+
+/// One container's supervisor: holds its listeners and answers what they bring.
+package final class Supervisor {
+  private let plan: Plan
+  private let traps: [Int32: ResolvedTrap]
+  private let door: UnixSocket
+  private let poller: Poller
+  private var copier: Copier
+  private let inspectorProgram: String
+  private var inspector: Inspector?
+  private let journal: Journal
+
+  private var runtime: PidFD?
+  private var connections: [UInt64: Connection] = [:]
+  private var sessions: [UInt64: Session] = [:]
+  private var nextToken = Token.firstFree
+  private var hadListener = false
+
+  private enum Token {
+    static let door: UInt64 = 1
+    static let runtime: UInt64 = 2
+    static let end: UInt64 = 3
+    static let firstFree: UInt64 = 16
+  }
+
+  /// Takes the listening socket and a sealed inspector.
+  package init(
+    plan: Plan, door: consuming UnixSocket, inspector: Inspector, inspectorProgram: String, copier: consuming Copier
+  ) throws(SyscallError) {
+    self.plan = plan
+    traps = Dictionary(plan.traps.map { ($0.number, $0) }) { first, _ in first }
+    self.door = door
+    self.inspector = inspector
+    self.inspectorProgram = inspectorProgram
+    self.copier = copier
+    journal = Journal(plan: plan)
+    poller = try Poller()
+    try poller.add(self.door.raw, token: Token.door)
+    if let process = plan.runtimeProcess {
+      let handle = try PidFD(UInt32(bitPattern: process))
+      try poller.add(handle.raw, token: Token.runtime)
+      runtime = consume handle
+    }
+  }
+
+  /// Runs until the last thread under the container's filters is gone, or the low-level runtime ended without ever handing one over.
+  package func run() throws(SyscallError) {
+    do throws(SyscallError) {
+      try loop()
+    } catch {
+      // From here on every trapped call of the container fails with ENOSYS: closed, but not silently.
+      journal.note(.supervisorLost, "the supervisor had to give up: \(error)")
+      throw error
+    }
+  }
+
+  private func loop() throws(SyscallError) {
+    while !isOver {
+      for ready in try poller.wait() {
+        switch ready.token {
+        case Token.door: try admit()
+        case Token.runtime: try runtimeEnded()
+        default:
+          if let session = sessions[ready.token] {
+            try serve(session, ready)
+          } else if let connection = connections[ready.token] {
+            try hear(connection, ready.token)
+          }
+        }
+      }
+    }
+  }
+
+  private var isOver: Bool {
+    guard sessions.isEmpty, connections.isEmpty else { return false }
+    return hadListener || runtime == nil
+  }
+
+  // MARK: The way in
+
+  private func admit() throws(SyscallError) {
+    while let socket = try door.accept() {
+      let token = nextToken
+      nextToken += 1
+      let connection = Connection(socket)
+      try poller.add(connection.socket.raw, token: token)
+      connections[token] = connection
+    }
+  }
+
+  private func hear(_ connection: Connection, _ token: UInt64) throws(SyscallError) {
+    switch connection.advance(expecting: plan.id) {
+    case .more: return
+    case .ended(let reason):
+      if reason != .closed(afterBytes: 0) { journal.note(.supervisorNotStarted, "a connection brought no listener: \(reason)") }
+    case .complete(let listener, let process):
+      let session = Session(listener, runtime: process)
+      let listenerToken = nextToken
+      nextToken += 1
+      try poller.add(session.listener.raw, token: listenerToken)
+      sessions[listenerToken] = session
+      hadListener = true
+    }
+    // The runtime waits for nothing from us; closing our end tells it nothing.
+    try poller.remove(connection.socket.raw)
+    connections[token] = nil
+  }
+
+  private func runtimeEnded() throws(SyscallError) {
+    if let raw = runtime?.raw { try poller.remove(raw) }
+    runtime = nil
+    // What it had sent before it ended is still to be heard.
+    try admit()
+  }
+
+  // MARK: The way of one syscall
+
+  private func serve(_ session: Session, _ ready: Readiness) throws(SyscallError) {
+    if ready.isReadable {
+      guard let notification = try session.listener.next() else { return }
+      answer(notification, of: session)
+    } else if ready.isHungUp {
+      try poller.remove(session.listener.raw)
+      sessions[ready.token] = nil
+    }
+  }
+
+  /// Receive, snapshot, inspect, decide, answer. Every way out of here answers: where none is written, dropping the notification
+  /// denies it.
+  private func answer(_ notification: consuming Notification, of session: Session) {
+    do throws(Trouble) {
+      let isRuntimes = try Trouble.wrap { () throws(SnapshotError) in
+        try session.isRuntimes(notification, isExec: traps[notification.number]?.isExec ?? false)
+      }
+      if isRuntimes {
+        notification.answer(.proceed)
+        return
+      }
+      guard notification.architecture == x86_64, let trap = traps[notification.number] else {
+        throw .unexpected(number: notification.number, architecture: notification.architecture)
+      }
+      guard trap.applies(to: notification.arguments) else {
+        notification.answer(.proceed)
+        return
+      }
+      let subject = try Trouble.wrap { () throws(SnapshotError) in try Subject.taken(of: notification, by: &copier) }
+      let finding = try inspect(subject)
+      switch decide(finding, under: plan) {
+      case .allow: notification.answer(.proceed)
+      case .audit(let grounds):
+        let event = journal.event(.audited, grounds, finding, subject, trap.syscall, notification)
+        if notification.answer(.proceed) { journal.write(event) }
+      case .deny(let grounds): deny(notification, grounds, finding, subject, trap.syscall)
+      }
+    } catch {
+      refuse(notification, error)
+    }
+  }
+
+  private func inspect(_ subject: borrowing Subject) throws(Trouble) -> Finding {
+    let request = Request(snapshot: subject.snapshot, depth: UInt32(clamping: plan.depth))
+    do throws(InspectorError) {
+      return try currentInspector().inspect(request, memory: subject.memory, map: subject.map)
+    } catch {
+      // Whatever it was: the next inspection meets a new process. This one is denied; what ended an inspector is not shown to a second.
+      inspector = nil
+      throw .inspector(error)
+    }
+  }
+
+  /// One that ended between two questions is replaced before the next is asked.
+  private func currentInspector() throws(InspectorError) -> Inspector {
+    if let inspector, inspector.isAlive { return inspector }
+    let started = try Inspector(program: inspectorProgram)
+    inspector = started
+    return started
+  }
+
+  /// A violation: what the profile says, before or instead of the answer.
+  private func deny(
+    _ notification: consuming Notification, _ grounds: Grounds, _ finding: Finding, _ subject: borrowing Subject, _ name: String
+  ) {
+    switch plan.onViolation {
+    case .errno(let number):
+      let event = journal.event(.failed(errnoName(number)), grounds, finding, subject, name, notification)
+      if notification.answer(.fail(number)) { journal.write(event) }
+    case .killProcess:
+      let event = journal.event(.killed, grounds, finding, subject, name, notification)
+      do throws(SyscallError) {
+        let process = try PidFD(subject.snapshot.process)
+        // The handle means this process only if the thread still waits: its pid cannot have been used again meanwhile.
+        guard notification.isValid() else { return }
+        // Who waits for the process reads the reason as soon as it is dead.
+        journal.write(event)
+        journal.recordExit(event)
+        try process.kill()
+      } catch {
+        journal.note(.internalError, "the process could not be killed: \(error)")
+      }
+      // The kill is pending before the answer: the thread never returns to its program.
+      notification.answer(.fail(Errno.notPermitted))
+    }
+  }
+
+  /// What could not be judged at all is denied with EPERM, and says which part failed.
+  private func refuse(_ notification: consuming Notification, _ trouble: Trouble) {
+    // Nobody waits any more: a signal or a kill took the call back.
+    guard notification.isValid() else { return }
+    let name = traps[notification.number]?.syscall ?? "system call \(notification.number)"
+    let thread = notification.thread
+    if notification.answer(.fail(Errno.notPermitted)) { journal.refusal(trouble, syscall: name, thread: thread) }
+  }
+}
+
+/// AUDIT_ARCH_X86_64, linux/audit.h.
+private let x86_64: UInt32 = 0xC000_003E
+
+extension ResolvedTrap {
+  /// The condition of an argument-dependent trap, evaluated again: where the filter could not express it, it notifies always.
+  func applies(to arguments: [6 of UInt64]) -> Bool {
+    guard let condition, (0..<6).contains(condition.argument) else { return true }
+    return condition.holds(for: arguments[condition.argument])
+  }
+
+  var isExec: Bool { syscall == "execve" || syscall == "execveat" }
+}
+
+/// A blocked thread with what is open of it. The descriptors are bound to the address space that it had when they were opened.
+struct Subject: ~Copyable {
+  let snapshot: Snapshot
+  let memory: ProcessMemory
+  let map: MemoryMap
+
+  static func taken(of notification: borrowing Notification, by copier: inout Copier) throws(SnapshotError) -> Subject {
+    let snapshot = try copier.copy(notification)
+    let thread = notification.thread
+    let memory = try SnapshotError.wrap { () throws(SyscallError) in try ProcessMemory(of: thread) }
+    let map = try SnapshotError.wrap { () throws(SyscallError) in try MemoryMap(of: thread) }
+    // Until here a thread id may have come to mean another thread.
+    guard notification.isValid() else { throw .gone }
+    return Subject(snapshot: snapshot, memory: memory, map: map)
+  }
+}

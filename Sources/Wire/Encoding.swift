@@ -1,0 +1,106 @@
+/// Why a message is refused. Whoever sends one is no longer believed.
+package enum WireError: Error, Equatable, Sendable {
+  case truncated(offset: Int, needed: Int, available: Int)
+  case trailing(Int)
+  case badMagic(UInt32)
+  case badVersion(UInt8)
+  case badKind(UInt8)
+  case badValue(offset: Int)
+  case tooMany(offset: Int, count: Int, limit: Int)
+}
+
+/// Appends little-endian numbers and bounded strings.
+struct Writer {
+  private(set) var bytes: [UInt8] = []
+
+  init(reserving count: Int) { bytes.reserveCapacity(count) }
+
+  mutating func put(_ value: some FixedWidthInteger) {
+    let width = value.bitWidth / 8
+    for index in 0..<width { bytes.append(UInt8(truncatingIfNeeded: value >> (8 * index))) }
+  }
+
+  mutating func put(_ value: UInt64?) {
+    put(UInt8(value == nil ? 0 : 1))
+    put(value ?? 0)
+  }
+
+  mutating func put(_ value: [UInt8]) {
+    put(UInt32(value.count))
+    bytes.append(contentsOf: value)
+  }
+
+  /// At most `limit` bytes of UTF-8, cut at a character.
+  mutating func put(_ value: String, limit: Int) {
+    var text = Substring(value)
+    while text.utf8.count > limit { text.removeLast() }
+    put(Array(text.utf8))
+  }
+}
+
+/// Takes the same from a message that a confined, but possibly subverted, process sent: every length is checked first.
+struct Reader {
+  private let bytes: [UInt8]
+  private(set) var offset = 0
+
+  init(_ bytes: [UInt8]) { self.bytes = bytes }
+
+  mutating func take<Value: FixedWidthInteger>(_: Value.Type = Value.self) throws(WireError) -> Value {
+    let width = Value.bitWidth / 8
+    try need(width)
+    var value: Value = 0
+    for index in 0..<width { value |= Value(truncatingIfNeeded: bytes[offset + index]) << (8 * index) }
+    offset += width
+    return value
+  }
+
+  mutating func takeOptional() throws(WireError) -> UInt64? {
+    let isThere = try takeFlag()
+    let value = try take(UInt64.self)
+    return isThere ? value : nil
+  }
+
+  mutating func takeFlag() throws(WireError) -> Bool {
+    let place = offset
+    switch try take(UInt8.self) {
+    case 0: return false
+    case 1: return true
+    default: throw .badValue(offset: place)
+    }
+  }
+
+  mutating func takeBytes(limit: Int) throws(WireError) -> [UInt8] {
+    let count = try takeCount(limit: limit)
+    try need(count)
+    defer { offset += count }
+    return Array(bytes[offset..<(offset + count)])
+  }
+
+  mutating func takeString(limit: Int) throws(WireError) -> String {
+    String(decoding: try takeBytes(limit: limit), as: UTF8.self)
+  }
+
+  mutating func takeCount(limit: Int) throws(WireError) -> Int {
+    let place = offset
+    let count = Int(try take(UInt32.self))
+    guard count <= limit else { throw .tooMany(offset: place, count: count, limit: limit) }
+    return count
+  }
+
+  /// A case of an enum by its raw byte.
+  mutating func takeCase<Value: RawRepresentable<UInt8>>(_: Value.Type = Value.self) throws(WireError) -> Value {
+    let place = offset
+    guard let value = Value(rawValue: try take(UInt8.self)) else { throw .badValue(offset: place) }
+    return value
+  }
+
+  func end() throws(WireError) {
+    guard offset == bytes.count else { throw .trailing(bytes.count - offset) }
+  }
+
+  private func need(_ count: Int) throws(WireError) {
+    guard count <= bytes.count - offset else {
+      throw .truncated(offset: offset, needed: count, available: bytes.count - offset)
+    }
+  }
+}

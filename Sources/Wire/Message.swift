@@ -1,0 +1,257 @@
+/// What the supervisor and the inspector say to one another, one message a datagram of a SOCK_SEQPACKET socket:
+///
+///     supervisor                              inspector
+///                  ◄──────────── ready ──────  sealed
+///     inspect + fds (mem, maps) ──────────►
+///                  ◄──────── openMapped ─────   zero or more times
+///     mapped + fd, or without ────────────►
+///                  ◄────────── finding ──────
+///
+/// Layout: magic u32, version u8, kind u8, then the kind's fields, little-endian, no padding.
+package enum Message: Equatable, Sendable {
+  /// The inspector gave up everything it does not need; it can be asked now.
+  case ready
+  case inspect(Request)
+  /// Open the file that the inspected thread has mapped at exactly [start, end).
+  case openMapped(start: UInt64, end: UInt64)
+  /// The answer: 0 and one descriptor, or the errno and none.
+  case mapped(errno: Int32)
+  case finding(Finding)
+
+  static let magic: UInt32 = 0x3147_4c43  // "CLG1"
+  static let version: UInt8 = 1
+  /// The longest message: a snapshot with its stack bytes, or a finding with everything it may list.
+  package static let limit = 128 * 1024
+}
+
+/// What is to be inspected, and how.
+package struct Request: Equatable, Sendable {
+  package var snapshot: Snapshot
+  /// The most frames a walk may have.
+  package var depth: UInt32
+
+  package init(snapshot: Snapshot, depth: UInt32) {
+    self.snapshot = snapshot
+    self.depth = depth
+  }
+}
+
+private enum Limit {
+  static let stack = 65536
+  static let modules = 64
+  static let violations = 256
+  static let path = 512
+  static let buildID = 64
+  static let function = 160
+}
+
+extension Message {
+  private enum Kind: UInt8 { case ready = 1, inspect, openMapped, mapped, finding }
+
+  package func encode() -> [UInt8] {
+    var out = Writer(reserving: 512)
+    out.put(Self.magic)
+    out.put(Self.version)
+    switch self {
+    case .ready: out.put(Kind.ready.rawValue)
+    case .inspect(let request):
+      out.put(Kind.inspect.rawValue)
+      out.put(request.depth)
+      out.put(request.snapshot)
+    case .openMapped(let start, let end):
+      out.put(Kind.openMapped.rawValue)
+      out.put(start)
+      out.put(end)
+    case .mapped(let errno):
+      out.put(Kind.mapped.rawValue)
+      out.put(errno)
+    case .finding(let finding):
+      out.put(Kind.finding.rawValue)
+      out.put(finding)
+    }
+    return out.bytes
+  }
+
+  package init(decoding bytes: [UInt8]) throws(WireError) {
+    var input = Reader(bytes)
+    let magic = try input.take(UInt32.self)
+    guard magic == Self.magic else { throw .badMagic(magic) }
+    let version = try input.take(UInt8.self)
+    guard version == Self.version else { throw .badVersion(version) }
+    let kind = try input.take(UInt8.self)
+    switch Kind(rawValue: kind) {
+    case .ready: self = .ready
+    case .inspect:
+      let depth = try input.take(UInt32.self)
+      self = .inspect(Request(snapshot: try input.takeSnapshot(), depth: depth))
+    case .openMapped: self = .openMapped(start: try input.take(), end: try input.take())
+    case .mapped: self = .mapped(errno: try input.take())
+    case .finding: self = .finding(try input.takeFinding())
+    case nil: throw .badKind(kind)
+    }
+    try input.end()
+  }
+}
+
+extension Writer {
+  fileprivate mutating func put(_ snapshot: Snapshot) {
+    put(snapshot.thread)
+    put(snapshot.process)
+    put(snapshot.architecture)
+    put(snapshot.number)
+    put(snapshot.instruction)
+    put(snapshot.registers.known)
+    for number in 0..<16 { put(snapshot.registers.values[number]) }
+    put(snapshot.threadPointer)
+    put(snapshot.startStack)
+    put(snapshot.borrowsMemory.map { UInt64($0 ? 1 : 0) })
+    put(snapshot.stack)
+  }
+
+  fileprivate mutating func put(_ finding: Finding) {
+    put(finding.depth)
+    put(UInt32(min(finding.modules.count, Limit.modules)))
+    for module in finding.modules.prefix(Limit.modules) {
+      put(module.path, limit: Limit.path)
+      put(module.buildID, limit: Limit.buildID)
+    }
+    put(UInt32(min(finding.frames.count, Finding.maxListedFrames)))
+    for frame in finding.frames.prefix(Finding.maxListedFrames) {
+      // A module beyond the limit is listed as none.
+      put(frame.module.flatMap { $0 < Limit.modules ? UInt64($0) : nil })
+      put(frame.offset)
+      put(UInt8(frame.function == nil ? 0 : 1))
+      put(frame.function ?? "", limit: Limit.function)
+      put(frame.functionOffset)
+      put(frame.source.rawValue)
+    }
+    put(UInt32(min(finding.violations.count, Limit.violations)))
+    for violation in finding.violations.prefix(Limit.violations) {
+      put(violation.check.rawValue)
+      put(violation.frame)
+      put(violation.reason)
+    }
+    put(UInt8(finding.unknown == nil ? 0 : 1))
+    if let unknown = finding.unknown {
+      put(unknown.frame)
+      put(unknown.reason)
+    }
+  }
+
+  fileprivate mutating func put(_ reason: Reason) {
+    let (code, operand) = reason.wire
+    put(code)
+    put(operand)
+  }
+}
+
+extension Reader {
+  fileprivate mutating func takeSnapshot() throws(WireError) -> Snapshot {
+    var snapshot = Snapshot()
+    snapshot.thread = try take()
+    snapshot.process = try take()
+    snapshot.architecture = try take()
+    snapshot.number = try take()
+    snapshot.instruction = try take()
+    let known = try take(UInt16.self)
+    for number in 0..<16 {
+      let value = try take(UInt64.self)
+      if known & (1 << UInt16(number)) != 0 { snapshot.registers[number] = value }
+    }
+    snapshot.threadPointer = try takeOptional()
+    snapshot.startStack = try takeOptional()
+    snapshot.borrowsMemory = try takeOptional().map { $0 != 0 }
+    snapshot.stack = try takeBytes(limit: Limit.stack)
+    return snapshot
+  }
+
+  fileprivate mutating func takeFinding() throws(WireError) -> Finding {
+    var finding = Finding()
+    finding.depth = try take()
+    for _ in 0..<(try takeCount(limit: Limit.modules)) {
+      finding.modules.append(
+        Module(path: try takeString(limit: Limit.path), buildID: try takeString(limit: Limit.buildID)))
+    }
+    for _ in 0..<(try takeCount(limit: Finding.maxListedFrames)) {
+      let place = offset
+      let module = try takeOptional()
+      if let module, module >= finding.modules.count { throw .badValue(offset: place) }
+      let address = try take(UInt64.self)
+      let isNamed = try takeFlag()
+      let name = try takeString(limit: Limit.function)
+      finding.frames.append(
+        Frame(
+          module: module.map { UInt16($0) }, offset: address, function: isNamed ? name : nil, functionOffset: try take(),
+          source: try takeCase()))
+    }
+    for _ in 0..<(try takeCount(limit: Limit.violations)) {
+      finding.violations.append(Violation(check: try takeCase(), frame: try take(), reason: try takeReason()))
+    }
+    if try takeFlag() { finding.unknown = Unknown(frame: try take(), reason: try takeReason()) }
+    return finding
+  }
+
+  private mutating func takeReason() throws(WireError) -> Reason {
+    let place = offset
+    guard let reason = Reason(wire: try take(), operand: try take()) else { throw .badValue(offset: place) }
+    return reason
+  }
+}
+
+extension Reason {
+  /// A stable number, and the evidence as a byte (0 where there is none).
+  fileprivate var wire: (UInt8, UInt8) {
+    switch self {
+    case .notASyscallInstruction: (1, 0)
+    case .insideAnInstruction: (2, 0)
+    case .notImageText(let backing): (3, backing.rawValue)
+    case .writableText: (4, 0)
+    case .notInExecutableSegment: (5, 0)
+    case .noFunction: (6, 0)
+    case .notAfterCall: (7, 0)
+    case .outsideOwnStack(let backing): (8, backing.rawValue)
+    case .notRising: (9, 0)
+    case .misaligned: (10, 0)
+    case .endsElsewhere: (11, 0)
+    case .wrongDepth: (12, 0)
+    case .noUnwindInfo: (13, 0)
+    case .unknownRegister(let number): (14, number)
+    case .badUnwindInfo: (15, 0)
+    case .unreadableStack: (16, 0)
+    case .unreadableImage: (17, 0)
+    case .tooDeep: (18, 0)
+    case .undecodable: (19, 0)
+    case .noRegisters: (20, 0)
+    }
+  }
+
+  fileprivate init?(wire code: UInt8, operand: UInt8) {
+    switch code {
+    case 1: self = .notASyscallInstruction
+    case 2: self = .insideAnInstruction
+    case 3:
+      guard let backing = Backing(rawValue: operand) else { return nil }
+      self = .notImageText(backing)
+    case 4: self = .writableText
+    case 5: self = .notInExecutableSegment
+    case 6: self = .noFunction
+    case 7: self = .notAfterCall
+    case 8:
+      guard let backing = Backing(rawValue: operand) else { return nil }
+      self = .outsideOwnStack(backing)
+    case 9: self = .notRising
+    case 10: self = .misaligned
+    case 11: self = .endsElsewhere
+    case 12: self = .wrongDepth
+    case 13: self = .noUnwindInfo
+    case 14: self = .unknownRegister(operand)
+    case 15: self = .badUnwindInfo
+    case 16: self = .unreadableStack
+    case 17: self = .unreadableImage
+    case 18: self = .tooDeep
+    case 19: self = .undecodable
+    case 20: self = .noRegisters
+    default: return nil
+    }
+  }
+}

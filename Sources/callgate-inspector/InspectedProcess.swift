@@ -1,0 +1,118 @@
+internal import Inspection
+internal import Kernel
+internal import ProcFS
+internal import Wire
+
+/// The process under inspection, through the descriptors that came with the question.
+struct InspectedProcess: AddressSpace {
+  private let memory: Shared<ProcessMemory>
+  private let map: Shared<MemoryMap>
+  private let images: ImageCache
+  private let conversation: Conversation
+  /// Asked once each: an inspection sees one state of the mappings.
+  private var seen: [Mapping] = []
+  /// The text of the maps, where the kernel cannot be asked for one address.
+  private var text: String?
+  /// The conversation with the supervisor broke off.
+  private(set) var failure: Failure?
+
+  /// A stack runs through some dozens of mappings at most.
+  private static let maxSeen = 256
+  /// Some 100,000 mappings; the kernel's default limit is 65,530 (vm.max_map_count).
+  private static let maxMapsBytes = 16 << 20
+
+  init(
+    memory: consuming ProcessMemory, map: consuming MemoryMap, images: ImageCache, conversation: Conversation
+  ) {
+    self.memory = Shared(memory)
+    self.map = Shared(map)
+    self.images = images
+    self.conversation = conversation
+  }
+
+  mutating func read(at address: UInt64, upTo count: Int) throws(Unreadable) -> [UInt8] {
+    let bytes = memory.value.read(address, count: count)
+    guard !bytes.isEmpty else { throw Unreadable() }
+    return bytes
+  }
+
+  mutating func mapping(at address: UInt64) throws(Unreadable) -> Mapping? {
+    if let known = seen.first(where: { $0.contains(address) }) { return known }
+    guard let found = try find(address) else { return nil }
+    if seen.count < InspectedProcess.maxSeen { seen.append(found) }
+    return found
+  }
+
+  mutating func image(of mapping: Mapping) throws(Unreadable) -> Image? {
+    var broken: Failure?
+    defer { failure = failure ?? broken }
+    let conversation = self.conversation
+    return try images.image(of: mapping) { () throws(Unreadable) in
+      do throws(Failure) {
+        if let file = try conversation.openMapped(start: mapping.start, end: mapping.end) { return file }
+      } catch {
+        broken = error
+      }
+      throw Unreadable()
+    }
+  }
+
+  private mutating func find(_ address: UInt64) throws(Unreadable) -> Mapping? {
+    do throws(SyscallError) {
+      switch try map.value.query(address) {
+      case .mapping(let mapping): return Mapping(mapping)
+      case .none: return nil
+      case .notSupported: break
+      }
+      if text == nil { text = String(decoding: try map.value.text(limit: InspectedProcess.maxMapsBytes), as: UTF8.self) }
+    } catch {
+      throw Unreadable()
+    }
+    do throws(ProcFSError) {
+      return try ProcFS.mapping(at: address, in: text ?? "").map { Mapping($0) }
+    } catch {
+      throw Unreadable()
+    }
+  }
+}
+
+/// A value that cannot be copied, in a structure that can.
+private final class Shared<Value: ~Copyable> {
+  let value: Value
+
+  init(_ value: consuming Value) { self.value = value }
+}
+
+extension Mapping {
+  fileprivate init(_ mapping: MemoryMapping) {
+    self.init(
+      start: mapping.start, end: mapping.end, fileOffset: mapping.fileOffset, isReadable: mapping.isReadable,
+      isWritable: mapping.isWritable, isExecutable: mapping.isExecutable, isShared: mapping.isShared,
+      backing: backingOf(mapping.name, inode: mapping.inode),
+      device: UInt64(mapping.deviceMajor) << 32 | UInt64(mapping.deviceMinor), inode: mapping.inode, path: mapping.name)
+  }
+
+  fileprivate init(_ line: MapsLine) {
+    self.init(
+      start: line.start, end: line.end, fileOffset: line.fileOffset, isReadable: line.permissions.contains("r"),
+      isWritable: line.permissions.contains("w"), isExecutable: line.permissions.contains("x"),
+      isShared: line.permissions.hasSuffix("s"), backing: backingOf(line.name, inode: line.inode),
+      device: UInt64(line.deviceMajor) << 32 | UInt64(line.deviceMinor), inode: line.inode, path: line.name)
+  }
+}
+
+/// What lies behind a mapping, by the name that the kernel gives it (proc(5); fs/proc/task_mmu.c, get_vma_name). A process can name only
+/// its anonymous memory, and that name shows as `[anon:…]`.
+private func backingOf(_ name: String, inode: UInt64) -> Backing {
+  if inode == 0 {
+    switch name {
+    case "": return .anonymous
+    case "[heap]": return .heap
+    case "[stack]": return .mainStack
+    default: return name.hasPrefix("[anon:") ? .anonymous : .special
+    }
+  }
+  if name.hasPrefix("/memfd:") { return .memfd }
+  // A file whose name really ends so is taken for a deleted one: refused, never believed.
+  return name.hasSuffix(" (deleted)") ? .deletedFile : .file
+}

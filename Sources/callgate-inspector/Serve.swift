@@ -1,0 +1,48 @@
+internal import Inspection
+internal import Kernel
+internal import Wire
+
+/// Why the inspector ends. It has no other way to say so: its standard error leads nowhere.
+enum Failure: Error {
+  case system(SyscallError)
+  case wire(WireError)
+  /// A message out of turn, or without its descriptors.
+  case outOfTurn
+
+  var status: CInt {
+    switch self {
+    case .system: 11
+    case .wire: 12
+    case .outOfTurn: 13
+    }
+  }
+}
+
+/// Address space for the caches of the largest programs (a node process has some dozens of megabytes of symbol and unwind tables);
+/// descriptors for the files kept, and those of one question.
+private let seal = Seal(memory: 2 << 30, files: UInt64(ImageCache.maxImages + 64))
+
+/// Seals this process, says so, and answers until the supervisor closes the socket.
+func serve(_ conversation: Conversation) throws(Failure) {
+  // The kernel maps the same vDSO into every process: ours is a copy that no container can have written to.
+  let images = ImageCache(vdso: ownVDSO())
+  do throws(SyscallError) { try seal.apply() } catch { throw .system(error) }
+  try conversation.say(.ready)
+  while var question = try conversation.hear() {
+    guard case .inspect(let request) = question.message, let memory = question.descriptors.takeFirst(),
+      let map = question.descriptors.takeFirst()
+    else { throw .outOfTurn }
+    images.beginInspection()
+    var process = InspectedProcess(memory: ProcessMemory(memory), map: MemoryMap(map), images: images, conversation: conversation)
+    let finding = inspect(request.snapshot, in: &process, limits: limits(request))
+    // A conversation that broke off in the middle of an inspection leaves no finding to be sent.
+    if let failure = process.failure { throw failure }
+    try conversation.say(.finding(finding))
+  }
+}
+
+private func limits(_ request: Request) -> Limits {
+  var limits = Limits()
+  limits.maxFrames = Int(request.depth)
+  return limits
+}

@@ -1,0 +1,65 @@
+internal import Diagnostics
+internal import JSON
+internal import Kernel
+internal import Launch
+internal import Plan
+internal import Supervisor
+
+/// A plan is a few kilobytes.
+private let maxPlanBytes = 4 << 20
+
+/// Reads the plan, leaves its parent, listens, seals an inspector, says so, and supervises until the container is gone.
+func supervise(planFile: borrowing OwnedFD, ready: borrowing OwnedFD) throws(Refusal) {
+  let bytes = try refusing(.supervisorNotStarted) { () throws(SyscallError) in
+    try readAll(planFile, limit: maxPlanBytes, subject: "the plan")
+  }
+  let plan = try Plan(decoding: bytes)
+  guard try refusing(.supervisorNotStarted, { () throws(SyscallError) in try forkProcess() }) == .child else { exitNow(0) }
+
+  let door = try refusing(.supervisorNotStarted) { () throws(SyscallError) in try UnixSocket.listening(at: plan.socketPath) }
+  let inspectorProgram = try refusing(.supervisorNotStarted) { () throws(SyscallError) in try privateFile("callgate-inspector") }
+  let inspector: Inspector
+  do throws(InspectorError) {
+    inspector = try Inspector(program: inspectorProgram)
+  } catch {
+    throw Refusal(.inspectorLost, "the inspector did not start: \(error)")
+  }
+  let object = try refusing(.supervisorNotStarted) { () throws(SyscallError) in try privateFile(snapshotObject) }
+  try refusing(.supervisorNotStarted) { () throws(SyscallError) in
+    try replaceFile("\(plan.stateDirectory)/\(StateFile.supervisor)", with: describe(plan, inspector).serialised(indented: true))
+    try writeAll(Array("ready \(processID)\n".utf8), to: ready)
+  }
+
+  // Loading the BPF program takes longer than all of the above: whoever waits for the container need not wait for that.
+  do throws(SyscallError) {
+    try Supervisor(
+      plan: plan, door: door, inspector: inspector, inspectorProgram: inspectorProgram, copier: Copier(bpfObject: object, mayInterrupt: !plan.waitKillable)
+    ).run()
+  } catch {
+    throw Refusal(.supervisorLost, error.description)
+  }
+  leave(plan)
+}
+
+/// The reason of a kill stays for the engine until it deletes the container.
+private func leave(_ plan: Plan) {
+  for path in [plan.socketPath, "\(plan.stateDirectory)/\(StateFile.supervisor)"] {
+    do throws(SyscallError) { try remove(path) } catch {}
+  }
+  // Not empty: an exit reason is in it.
+  do throws(SyscallError) { try removeDirectory(plan.stateDirectory) } catch {}
+}
+
+private func describe(_ plan: Plan, _ inspector: Inspector) -> JSONValue {
+  .object([
+    JSONMember("id", .string(plan.id)), JSONMember("profile", .string(plan.profileName)),
+    JSONMember("supervisor", .integer(processID)), JSONMember("inspector", .integer(inspector.pid)),
+    JSONMember("since", .integer(wallMilliseconds())),
+  ])
+}
+
+private func refusing<Value: ~Copyable>(
+  _ code: Code, _ body: () throws(SyscallError) -> Value
+) throws(Refusal) -> Value {
+  do throws(SyscallError) { return try body() } catch { throw Refusal(code, error.description) }
+}

@@ -1,0 +1,9 @@
+import ArgumentParser
+
+@main
+struct CallgateControl: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "callgatectl",
+    abstract: "Run commands under callgate, and ask what it denied and why.",
+    subcommands: [Run.self, Why.self, ProfileCommand.self, Explain.self])
+}

@@ -1,0 +1,40 @@
+import ArgumentParser
+import Diagnostics
+import Profile
+import Settings
+
+struct ProfileCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "profile", abstract: "Look at the installed profiles and the groups they trap.",
+    subcommands: [List.self, Groups.self])
+
+  struct List: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "List the installed profiles.")
+
+    func run() throws {
+      let locations = try Locations.own()
+      for name in try locations.installedProfiles() {
+        let profile = try locations.readProfile(name)
+        print("\(name)  \(profile.version)  \(profile.description)")
+      }
+    }
+  }
+
+  struct Groups: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "List the groups of system calls that a profile can trap.")
+
+    func run() throws {
+      for group in Group.all {
+        print("\(group.name)  \(group.sentence)")
+        for trap in group.traps { print("    \(trap.syscall)\(condition(trap))") }
+        for name in group.absent { print("    \(name)  answered with ENOSYS") }
+      }
+    }
+
+    private func condition(_ trap: Trap) -> String {
+      guard let condition = trap.condition else { return "" }
+      let how = condition.relation == .allSet ? "all of" : "any of"
+      return "  where argument \(condition.argument) has \(how) 0x\(String(condition.mask, radix: 16))"
+    }
+  }
+}

@@ -1,0 +1,124 @@
+import Diagnostics
+import Foundation
+import Profile
+import Settings
+import Testing
+
+private func settings(_ text: String) throws(Refusal) -> Settings {
+  var settings = Settings()
+  try settings.apply(text, file: "config.toml")
+  return settings
+}
+
+@Test func `nothing said leaves the defaults`() throws {
+  #expect(try settings("") == Settings())
+  #expect(Settings().runtimes == ["crun", "runc"])
+}
+
+@Test func `every key is read, in both notations`() throws {
+  for text in [
+    "runtimes = ['runc', '/opt/crun']\npolicy.default = 'untrusted'\npolicy.profile = 'web'\npolicy.mode = 'audit'",
+    "runtimes = ['runc', '/opt/crun']\n[policy]\ndefault = 'untrusted'\nprofile = 'web'\nmode = 'audit'",
+  ] {
+    let read = try settings(text)
+    #expect(read.runtimes == ["runc", "/opt/crun"])
+    #expect(read.everyContainerIsUntrusted)
+    #expect((read.profile, read.mode) == ("web", .audit))
+  }
+}
+
+@Test(arguments: [
+  ("# comment\nruntime = 'crun'", "config.toml:2: unknown key 'runtime'; did you mean 'runtimes'?"),
+  ("\n[policy]\nmod = 'audit'", "config.toml:3: unknown key 'policy.mod'; did you mean 'mode'?"),
+  ("policy.default = 'maybe'", "config.toml:1: policy.default must be 'trusted' or 'untrusted', not 'maybe'"),
+  ("[policy]\nmode = 'record'", "config.toml:2: policy.mode must be 'enforce' or 'audit', not 'record'"),
+  ("[policy]\nmode = 1", "config.toml:2: policy.mode must be a text"),
+  ("[policy]\nprofile = '../x'", "config.toml:2: '../x' is no profile name"),
+  ("[supervisor]\ndeadline = 5", "config.toml:1: unknown key 'supervisor'"),
+  ("runtimes = []", "config.toml:1: runtimes must name at least one"),
+  ("runtimes = ['./crun']", "config.toml:1: runtimes must be a list of names or absolute paths"),
+  ("runtimes = 'crun'", "config.toml:1: runtimes must be a list"),
+  ("policy = 1", "config.toml:1: policy must be a table"),
+  ("a = 1\na = 2", "config.toml:2: "),
+  ("[policy\n", "config.toml:1: "),
+])
+func `what a file gets wrong is said with its line`(text: String, message: String) {
+  let error = #expect(throws: Refusal.self) { try settings(text) }
+  #expect(error?.code == .badConfiguration)
+  #expect(error?.message.hasPrefix(message) == true, "\(error?.message ?? "")")
+}
+
+@Test(
+  arguments: [
+    ("/usr/bin", "/etc/callgate", ["/etc/callgate/profiles", "/usr/share/callgate/profiles"]),
+    ("/usr/local/bin", "/etc/callgate", ["/etc/callgate/profiles", "/usr/local/share/callgate/profiles"]),
+    ("/bin", "/etc/callgate", ["/etc/callgate/profiles", "/usr/share/callgate/profiles"]),
+    ("/x/y/bin", "/x/y/etc/callgate", ["/x/y/etc/callgate/profiles", "/x/y/share/callgate/profiles"]),
+    (
+      "/r/.build/x86_64/debug", "/r/.build/x86_64/debug/etc/callgate",
+      ["/r/.build/x86_64/debug/etc/callgate/profiles", "/r/profiles"]
+    ),
+    ("/somewhere", "/somewhere/etc/callgate", ["/somewhere/etc/callgate/profiles"]),
+  ] as [(String, String, [String])])
+func `the program's own place decides where its settings lie`(directory: String, settings: String, profiles: [String]) {
+  let locations = Locations(programDirectory: directory)
+  #expect(locations.settings == settings)
+  #expect(locations.profiles == profiles)
+}
+
+/// A prefix in a directory of its own, removed at the end.
+private func withPrefix(_ files: [String: String], _ body: (Locations, URL) throws -> Void) throws {
+  let prefix = FileManager.default.temporaryDirectory.appending(path: "callgate-settings-\(UUID())")
+  defer { try? FileManager.default.removeItem(at: prefix) }
+  for (name, text) in files {
+    let file = prefix.appending(path: name)
+    try FileManager.default.createDirectory(at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
+    try Data(text.utf8).write(to: file)
+  }
+  try body(Locations(programDirectory: prefix.appending(path: "bin").path), prefix)
+}
+
+private func profile(_ name: String) -> String {
+  "apiVersion: callgate.dev/v1alpha1\nkind: CallProfile\nmetadata: {name: \(name), version: 1.0.0}\nspec: {trap: [execve]}\n"
+}
+
+@Test func `later files say more than earlier ones`() throws {
+  try withPrefix([
+    "etc/callgate/config.toml": "policy.mode = 'audit'\npolicy.profile = 'a'",
+    "etc/callgate/config.d/20.toml": "policy.profile = 'c'",
+    "etc/callgate/config.d/10.toml": "policy.profile = 'b'", "etc/callgate/config.d/30.txt": "nonsense",
+  ]) { (locations, _) throws in
+    let settings = try locations.readSettings()
+    #expect((settings.mode, settings.profile) == (.audit, "c"))
+  }
+}
+
+@Test func `no file at all is the defaults`() throws {
+  try withPrefix([:]) { (locations, _) throws in #expect(try locations.readSettings() == Settings()) }
+}
+
+@Test func `a settings file that anybody may write is refused`() throws {
+  try withPrefix(["etc/callgate/config.toml": ""]) { (locations, prefix) throws in
+    try FileManager.default.setAttributes(
+      [.posixPermissions: 0o666], ofItemAtPath: prefix.appending(path: "etc/callgate/config.toml").path)
+    #expect(throws: Refusal.self) { try locations.readSettings() }
+  }
+}
+
+@Test func `a profile is found in the first directory that has it`() throws {
+  try withPrefix([
+    "etc/callgate/profiles/web.yaml": profile("web"), "share/callgate/profiles/web.yaml": "broken: [",
+    "share/callgate/profiles/default.yaml": profile("default"), "share/callgate/profiles/other.yaml": profile("different"),
+  ]) { (locations, _) throws in
+    #expect(try locations.readProfile("web").name == "web")
+    #expect(try locations.readProfile("default").name == "default")
+    #expect(try locations.installedProfiles() == ["default", "other", "web"])
+    let missing = #expect(throws: Refusal.self) { try locations.readProfile("db") }
+    #expect(
+      missing?.description
+        == "profile 'db' is not installed (CG2001); installed: default, other, web. See: callgatectl profile list")
+    #expect(throws: Refusal.self) { try locations.readProfile("../web") }
+    let renamed = #expect(throws: Refusal.self) { try locations.readProfile("other") }
+    #expect(renamed?.message.contains("metadata.name is 'different'") == true)
+  }
+}

@@ -1,0 +1,108 @@
+import Testing
+import Wire
+
+@Suite struct MessageTests {
+  private func sampleSnapshot() -> Snapshot {
+    var snapshot = Snapshot()
+    snapshot.thread = 4711
+    snapshot.process = 4700
+    snapshot.architecture = 0xC000_003E
+    snapshot.number = 59
+    snapshot.instruction = 0x7fff_1234
+    snapshot.registers[Registers.rsp] = 0x7ffe_0010
+    snapshot.registers[Registers.rbp] = 0
+    snapshot.threadPointer = 0x7f00_0000_0740
+    snapshot.borrowsMemory = false
+    snapshot.stack = [1, 2, 3, 4, 5]
+    return snapshot
+  }
+
+  private func sampleFinding() -> Finding {
+    var finding = Finding()
+    finding.depth = 9
+    finding.modules = [Module(path: "/usr/lib/libc.so.6", buildID: "00ff")]
+    finding.frames = [
+      Frame(module: 0, offset: 0xe0d7b, function: "execve", functionOffset: 11, source: .cfi),
+      Frame(module: nil, offset: 0, function: nil, functionOffset: 0, source: .none),
+    ]
+    finding.violations = [
+      Violation(check: .text, frame: 1, reason: .notImageText(.heap)), Violation(check: .call, frame: 1, reason: .notAfterCall),
+    ]
+    finding.unknown = Unknown(frame: 1, reason: .unknownRegister(6))
+    return finding
+  }
+
+  @Test func `every message comes back as it was`() throws {
+    let messages: [Message] = [
+      .ready, .inspect(Request(snapshot: sampleSnapshot(), depth: 512)), .openMapped(start: 0x1000, end: 0x2000),
+      .mapped(errno: 13), .finding(sampleFinding()), .finding(Finding()),
+    ]
+    for message in messages { #expect(try Message(decoding: message.encode()) == message) }
+  }
+
+  @Test func `every reason comes back as it was`() throws {
+    var reasons: [Reason] = [
+      .notASyscallInstruction, .insideAnInstruction, .writableText, .notInExecutableSegment, .noFunction, .notAfterCall, .notRising,
+      .misaligned, .endsElsewhere, .wrongDepth, .noUnwindInfo, .unknownRegister(0), .unknownRegister(16), .badUnwindInfo,
+      .unreadableStack, .unreadableImage, .tooDeep, .undecodable, .noRegisters,
+    ]
+    for backing in Backing.allCases { reasons += [.notImageText(backing), .outsideOwnStack(backing)] }
+    for reason in reasons {
+      var finding = Finding()
+      finding.violations = [Violation(check: .site, frame: 0, reason: reason)]
+      #expect(try Message(decoding: Message.finding(finding).encode()) == .finding(finding))
+    }
+  }
+
+  @Test func `a register that is not known stays unknown, even if its value is zero`() throws {
+    let message = Message.inspect(Request(snapshot: sampleSnapshot(), depth: 1))
+    guard case .inspect(let request) = try Message(decoding: message.encode()) else {
+      Issue.record("another message came back")
+      return
+    }
+    #expect(request.snapshot.registers[Registers.rbp] == 0)
+    #expect(request.snapshot.registers[Registers.rbx] == nil)
+  }
+
+  @Test func `a message cut anywhere is refused`() {
+    for message in [Message.inspect(Request(snapshot: sampleSnapshot(), depth: 512)), .finding(sampleFinding())] {
+      let bytes = message.encode()
+      for count in 0..<bytes.count {
+        #expect(throws: WireError.self) { try Message(decoding: Array(bytes[..<count])) }
+      }
+      #expect(throws: WireError.trailing(1)) { try Message(decoding: bytes + [0]) }
+    }
+  }
+
+  @Test func `a message with any byte changed is refused or is another whole message`() {
+    let bytes = Message.finding(sampleFinding()).encode()
+    for index in bytes.indices {
+      for change in [UInt8(1), 0x80, 0xff] {
+        var changed = bytes
+        changed[index] ^= change
+        // Neither a trap nor an endless loop: that the call returns at all is what is tested.
+        _ = Result { () throws(WireError) in try Message(decoding: changed) }
+      }
+    }
+  }
+
+  @Test func `a frame that names a module which was not sent is refused`() {
+    var finding = sampleFinding()
+    finding.modules = []
+    #expect(throws: WireError.self) { try Message(decoding: Message.finding(finding).encode()) }
+  }
+
+  @Test func `what is too long is cut, not refused`() throws {
+    var finding = Finding()
+    finding.modules = [Module(path: String(repeating: "é", count: 4096), buildID: "")]
+    finding.frames = Array(repeating: Frame(module: 0, offset: 1, function: String(repeating: "f", count: 5000), functionOffset: 0, source: .cfi), count: 500)
+    let bytes = Message.finding(finding).encode()
+    #expect(bytes.count < Message.limit)
+    guard case .finding(let back) = try Message(decoding: bytes) else {
+      Issue.record("another message came back")
+      return
+    }
+    #expect(back.frames.count == Finding.maxListedFrames)
+    #expect(back.modules[0].path.allSatisfy { $0 == "é" })
+  }
+}
