@@ -82,10 +82,13 @@ let package = Package(
     program("callgate-supervisor", uses: ["Diagnostics", "JSON", "Kernel", "Launch", "Plan", "Supervisor"]),
     program("callgate-inspector", uses: ["ELF", "Inspection", "Kernel", "ProcFS", "Wire"]),
 
+    // Tests, one target each; Samples is what several of them are made from.
+    .target(name: "Samples", path: "Tests/Samples", swiftSettings: settings),
     tests("BytesTests", uses: ["Bytes"]),
+    tests("ELFTests", uses: ["ELF", "Samples"]),
     tests("X86Tests", uses: ["X86"]),
-    tests("UnwindTests", uses: ["Bytes", "ELF", "Unwind", "Wire"]),
-    // Tests, one target each.
+    tests("UnwindTests", uses: ["Bytes", "ELF", "Samples", "Unwind", "Wire", "X86"]),
+    tests("InspectionTests", uses: ["ELF", "Inspection", "Samples", "Unwind", "Wire"], resources: [.copy("Fixtures")]),
     tests("JSONTests", uses: ["JSON"]),
     tests("YAMLTests", uses: ["YAML"]),
     tests("FilterTests", uses: ["Diagnostics", "Filter", "JSON", "OCI", "Profile"], resources: [.copy("Fixtures")]),
@@ -101,6 +104,5 @@ let package = Package(
     tests("WireTests", uses: ["Wire"]),
     tests("ProcFSTests", uses: ["ProcFS"]),
     tests("ReportTests", uses: ["Diagnostics", "JSON", "Report", "Wire"]),
-    tests("InspectionTests", uses: ["ELF", "Inspection", "Unwind", "Wire"], resources: [.copy("Fixtures")]),
   ]
 )

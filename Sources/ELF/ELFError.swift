@@ -1,4 +1,3 @@
-
 /// Why a file is not taken as an ELF image, or a part of it could not be used.
 package enum ELFError: Error, Equatable, Sendable {
   case unreadable(offset: UInt64, count: Int)

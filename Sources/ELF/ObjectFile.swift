@@ -96,6 +96,8 @@ package final class ObjectFile {
 
   static func read(_ source: Source, at offset: UInt64, count: Int) throws(ELFError) -> [UInt8] {
     guard count <= maxReadBytes else { throw .tooLarge(.read, UInt64(count)) }
+    let (end, overflow) = offset.addingReportingOverflow(UInt64(count))
+    guard !overflow, end <= source.sizeBytes else { throw .unreadable(offset: offset, count: count) }
     do throws(Source.Unreadable) {
       let bytes = try source.read(offset, count)
       if bytes.count == count { return bytes }

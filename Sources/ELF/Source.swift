@@ -7,7 +7,7 @@ package struct Source {
   }
 
   package let sizeBytes: UInt64
-  /// Exactly `count` bytes at `offset`, or it throws.
+  /// Exactly `count` bytes at `offset`, or it throws. Only asked for what lies within the size.
   let read: (_ offset: UInt64, _ count: Int) throws(Unreadable) -> [UInt8]
 
   package init(sizeBytes: UInt64, read: @escaping (_ offset: UInt64, _ count: Int) throws(Unreadable) -> [UInt8]) {

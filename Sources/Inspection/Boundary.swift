@@ -37,4 +37,23 @@ extension Image {
       if at > target { return .inside }
     }
   }
+
+  /// Some instruction of the function moves SP down, while its CFI says that SP stays where it was at the entry.
+  ///
+  /// CFI that a compiler writes holds at each instruction; hand-written assembly may have an FDE that nobody filled in (glibc's
+  /// __mpn_mul_1). At calls that does not matter, as such code makes none: it does where a signal interrupts it.
+  func contradicts(_ entry: FrameEntry, _ row: Row, budget: inout Budget) throws(UnwindError) -> Bool {
+    guard row.start == entry.range.start, row.end == entry.end, row.cfa == .register(7, offset: 8),
+      entry.range.count <= Image.maxGapBytes
+    else { return false }
+    let code: [UInt8]
+    do throws(ELFError) { code = try file.bytes(at: entry.range.start, upTo: Int(entry.range.count)) } catch { throw .file(error) }
+    try budget.spend(code.count)
+    var offset = 0
+    while let instruction = decoder.instruction(at: offset, in: code) {
+      if instruction.lowersStack { return true }
+      offset += instruction.length
+    }
+    return false
+  }
 }

@@ -58,13 +58,3 @@ extension Reason {
       }
   }
 }
-
-extension UnwindError {
-  /// True where another try may end otherwise: such an outcome is no property of the file.
-  var isPassing: Bool {
-    switch self {
-    case .exhausted, .file(.unreadable): true
-    case .file, .malformed, .unsupported, .tooLarge, .unknownRegister, .unreadable: false
-    }
-  }
-}

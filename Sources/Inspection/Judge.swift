@@ -29,6 +29,7 @@ extension Image {
       point.unwinding = .row(row)
       point.functionStart = entry.range.start
       point.isEntry = entry.range.start == file.entry
+      if arrival == .interrupted, try contradicts(entry, row, budget: &budget) { point.unwinding = .unknown(.badUnwindInfo) }
       try judgeBoundary(address, arrival, from: [row.start, entry.range.start], &point, budget: &budget)
     case .gap(let after, let before):
       try judgeGap(address, arrival, after: after, before: before, &point, budget: &budget)
@@ -82,7 +83,8 @@ extension Image {
         }
         return
       case .inside:
-        point.objections.append(Objection(check: check, reason: .insideAnInstruction))
+        // That it is no syscall instruction at all says more.
+        if point.objections.isEmpty { point.objections.append(Objection(check: check, reason: .insideAnInstruction)) }
         return
       case .undecodable: continue
       }

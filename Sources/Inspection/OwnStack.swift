@@ -61,7 +61,7 @@ extension Snapshot {
   ///   Before glibc 2.34 a program that was started as `ld.so program` had its SP raised by 8 for each argument dropped.
   /// - musl's crt1.o: mov %rsp, %rdi; and $-16, %rsp; call _start_c: S.
   ///
-  /// Above S lie argc, argv and the environment's pointers: no frame of a program can be there.
+  /// Each is a multiple of 16. Above S lie argc, argv and the environment's pointers: no frame of a program can be there.
   static let belowStart: UInt64 = 32
   static let aboveStart: UInt64 = 128
 
@@ -72,7 +72,7 @@ extension Snapshot {
       // Without the kernel's number all that is known is that the chain ends on the first stack.
       guard let startStack else { return nil }
       let isNear = stackPointer &- startStack &+ Snapshot.belowStart <= Snapshot.belowStart + Snapshot.aboveStart
-      return isNear ? nil : .wrongDepth
+      return isNear && stackPointer % 16 == 0 ? nil : .wrongDepth
     // Static TLS lies between a thread's first frame and its pthread: how much is not known here, so neither is the depth.
     case (.threadStart, .thread), (.threadStart, .borrowed): return nil
     // musl's posix_spawn runs its child on a piece of the parent's own stack.

@@ -84,7 +84,8 @@ extension CommonEntry {
       let end = cursor.offset + Int(count)
       for letter in augmentation.dropFirst() {
         switch letter {
-        case UInt8(ascii: "R"): result.addressEncoding = Encoding(try reading(.augmentation, &cursor) { (c) throws(BytesError) in try c.u8() })
+        case UInt8(ascii: "R"):
+          result.addressEncoding = Encoding(try reading(.augmentation, &cursor) { (c) throws(BytesError) in try c.u8() })
         case UInt8(ascii: "L"): _ = try reading(.augmentation, &cursor) { (c) throws(BytesError) in try c.u8() }
         case UInt8(ascii: "P"):
           let encoding = Encoding(try reading(.augmentation, &cursor) { (c) throws(BytesError) in try c.u8() })

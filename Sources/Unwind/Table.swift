@@ -6,6 +6,9 @@ package struct FrameTable {
   /// clang 21 has some 170,000; only files without a usable `.eh_frame_hdr` are indexed at all, i.e. static programs.
   static let maxIndexed = 1 << 18
   static let maxSectionBytes: UInt64 = 16 << 20
+  static let maxHeaderEntries: UInt64 = 1 << 22
+  /// What reading one entry costs beside its bytes.
+  static let entryCost = 64
   /// A linked file has a few common entries.
   static let maxCommonsKept = 256
 
@@ -30,7 +33,7 @@ package struct FrameTable {
   }
 
   private let file: ObjectFile
-  private var source: Source?
+  private var source: Result<Source, UnwindError>?
   private var commons: [ImageAddress: CommonEntry] = [:]
 
   package init(_ file: ObjectFile) { self.file = file }
@@ -87,10 +90,15 @@ package struct FrameTable {
   }
 
   private mutating func opened(_ budget: inout Budget) throws(UnwindError) -> Source {
-    if let source { return source }
-    let found = try open(&budget)
-    source = found
-    return found
+    if let source { return try source.get() }
+    do throws(UnwindError) {
+      let found = try open(&budget)
+      source = .success(found)
+      return found
+    } catch {
+      if !error.isPassing { source = .failure(error) }
+      throw error
+    }
   }
 
   private mutating func open(_ budget: inout Budget) throws(UnwindError) -> Source {
@@ -107,7 +115,7 @@ package struct FrameTable {
       let count = try cursor.plain(Encoding(counts))
       let first = UInt64(cursor.offset)
       // Each pair has 8 bytes, and all of them lie in the header.
-      guard count <= header.count / 8, first + 8 * count <= header.count else { throw .malformed(.header) }
+      guard count <= FrameTable.maxHeaderEntries, first + 8 * count <= header.count else { throw .malformed(.header) }
       return .header(base: header.start, table: header.start + first, count: Int(count))
     }
     let section: Section?
@@ -132,7 +140,7 @@ package struct FrameTable {
     while at < end {
       guard case .entry(let common, _, _, let next) = try EntryHeader(in: file, at: at) else { break }
       guard next > at, next <= end else { throw .malformed(.fde) }
-      try budget.spend(Int(clamping: next.value - at.value))
+      try budget.spend(FrameTable.entryCost + Int(clamping: next.value - at.value))
       if common != nil {
         guard found.count < FrameTable.maxIndexed else { throw .tooLarge(.table, UInt64(found.count)) }
         let entry = try frameEntry(at: at)

@@ -33,3 +33,13 @@ package struct Budget: Sendable {
     left -= max(1, units)
   }
 }
+
+extension UnwindError {
+  /// True where another try may end otherwise: such an outcome is no property of the file.
+  package var isPassing: Bool {
+    switch self {
+    case .exhausted, .file(.unreadable): true
+    case .file, .malformed, .unsupported, .tooLarge, .unknownRegister, .unreadable: false
+    }
+  }
+}

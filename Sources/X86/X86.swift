@@ -18,6 +18,8 @@ package struct Instruction: Equatable, Sendable {
   package var kind: Kind
   /// `nop` of any length, or `int3`: what fills the space between functions.
   package var isPadding: Bool
+  /// `push` of any kind, or `sub` of a constant from rsp: it moves the stack pointer down within its own function.
+  package var lowersStack: Bool
 
   package var isCall: Bool {
     switch kind {
@@ -60,6 +62,7 @@ package struct Decoder {
     let opcode = unsafe decoded.opcode
     var kind = Instruction.Kind.other
     var isPadding = false
+    var lowersStack = false
     switch unsafe decoded.mnemonic {
     case ZYDIS_MNEMONIC_SYSCALL: kind = .syscall
     case ZYDIS_MNEMONIC_CALL:
@@ -73,8 +76,13 @@ package struct Decoder {
       kind = .noFallThrough
       isPadding = true
     case ZYDIS_MNEMONIC_NOP: isPadding = true
+    case ZYDIS_MNEMONIC_PUSH, ZYDIS_MNEMONIC_PUSHFQ, ZYDIS_MNEMONIC_ENTER: lowersStack = true
+    case ZYDIS_MNEMONIC_SUB:
+      // 81 /5 and 83 /5 with a register operand 4 that REX.B does not make r12
+      lowersStack =
+        unsafe (opcode == 0x81 || opcode == 0x83) && decoded.raw.modrm.mod == 3 && decoded.raw.modrm.rm == 4 && decoded.raw.rex.B == 0
     default: break
     }
-    return Instruction(length: length, kind: kind, isPadding: isPadding)
+    return Instruction(length: length, kind: kind, isPadding: isPadding, lowersStack: lowersStack)
   }
 }

@@ -21,9 +21,10 @@ import Testing
     #expect(cursor.offset == 1)
   }
 
-  @Test(arguments: [
-    ([0x02], 2, 2), ([0x7f], 127, -1), ([0x80, 0x01], 128, 128), ([0xff, 0x00], 127, 127), ([0x80, 0x7f], 0x3f80, -128),
-  ] as [([UInt8], UInt64, Int64)])
+  @Test(
+    arguments: [
+      ([0x02], 2, 2), ([0x7f], 127, -1), ([0x80, 0x01], 128, 128), ([0xff, 0x00], 127, 127), ([0x80, 0x7f], 0x3f80, -128),
+    ] as [([UInt8], UInt64, Int64)])
   func `LEB128 examples of DWARF 5 figures 22 and 23`(bytes: [UInt8], unsigned: UInt64, signed: Int64) throws {
     var cursor = Cursor(bytes.span)
     #expect(try cursor.uleb() == unsigned)

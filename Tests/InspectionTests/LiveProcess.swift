@@ -9,7 +9,7 @@ struct LiveProcess: AddressSpace {
   let pid: Int32
   let images: Images
   private let memory: CInt
-  private let mappings: [Mapping]
+  let every: [Mapping]
 
   /// Images outlive the processes: what the inspector keeps.
   final class Images {
@@ -25,7 +25,21 @@ struct LiveProcess: AddressSpace {
     self.pid = pid
     self.images = images
     memory = unsafe open("/proc/\(pid)/mem", O_RDONLY | O_CLOEXEC)
-    mappings = LiveProcess.parse(try String(contentsOfFile: "/proc/\(pid)/maps", encoding: .utf8))
+    every = LiveProcess.parse(LiveProcess.text("/proc/\(pid)/maps"))
+  }
+
+  /// The whole of a file of /proc, which has no size to go by.
+  private static func text(_ path: String) -> String {
+    let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
+    defer { close(file) }
+    var all: [UInt8] = []
+    var piece = [UInt8](repeating: 0, count: 65536)
+    while true {
+      // SAFETY: the buffer is the array's own, and its count bounds the read.
+      let got = unsafe piece.withUnsafeMutableBytes { unsafe Glibc.read(file, $0.baseAddress, $0.count) }
+      if got <= 0 { return String(decoding: all, as: UTF8.self) }
+      all += piece[..<got]
+    }
   }
 
   func finish() { close(memory) }
@@ -56,7 +70,7 @@ struct LiveProcess: AddressSpace {
     }
   }
 
-  func mapping(at address: UInt64) -> Mapping? { mappings.first { $0.contains(address) } }
+  func mapping(at address: UInt64) -> Mapping? { every.first { $0.contains(address) } }
 
   func read(at address: UInt64, upTo count: Int) throws(Unreadable) -> [UInt8] {
     var bytes = [UInt8](repeating: 0, count: count)

@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Inspection
 import Testing
 import Wire
@@ -14,6 +15,7 @@ struct Workshop {
     "frame-pointer": ["-O2", "-fno-omit-frame-pointer", "-DIFUNC"],
     "lazy": ["-O2", "-Wl,-z,lazy", "-DIFUNC"], "now": ["-O2", "-Wl,-z,now", "-DIFUNC"],
     "retpoline": ["-O2", "-mindirect-branch=thunk", "-fcf-protection=none"], "cet": ["-O2", "-fcf-protection=full", "-DIFUNC"],
+    "plain": ["-O2"], "plain-O0": ["-O0"], "plain-static": ["-O2", "-static"],
     "lto": ["-O3", "-flto"], "no-pie": ["-O2", "-no-pie"], "static": ["-O2", "-static", "-DIFUNC"],
     "static-pie": ["-O2", "-static-pie", "-DIFUNC"], "stripped": ["-O2", "-s"],
   ]
@@ -25,7 +27,7 @@ struct Workshop {
     try compile(["-O2", "-shared", "-fPIC"], "so.c", to: "so.so")
     for (name, flags) in Workshop.flavours {
       var all = flags + ["-pthread"]
-      if !name.hasPrefix("static") { all.append("-DSO=\"\(directory.path)/so.so\"") }
+      if !flags.contains(where: { $0.hasPrefix("-static") }) { all.append("-DSO=\"\(directory.path)/so.so\"") }
       try compile(all, "cases.c", to: "cases-\(name)")
     }
   }
@@ -90,7 +92,7 @@ func stops(
       live.finish()
       count += 1
       if count == limit {
-        process.terminate()
+        kill(process.processIdentifier, SIGKILL)  // SIGTERM may be blocked, and that is inherited
         break reading
       }
       try input.fileHandleForWriting.write(contentsOf: [10])
