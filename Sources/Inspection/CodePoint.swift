@@ -20,8 +20,9 @@ enum Arrival: UInt8, Hashable, Sendable {
   }
 }
 
-/// What one file says about one code address in it: the same for every stack that holds it.
-struct CodePoint {
+/// What one file says about one code address in it: the same for every stack that holds it, and not changed once it is kept. A
+/// class, as a row has some 300 bytes that each frame of each walk would copy.
+final class CodePoint {
   enum Unwinding {
     case row(Row)
     /// `__restore_rt`: the kernel's signal frame lies at SP.
@@ -38,6 +39,8 @@ struct CodePoint {
   var isEntry = false
   /// Where the function's FDE starts.
   var functionStart: ImageAddress?
+
+  init(unwinding: Unwinding) { self.unwinding = unwinding }
 }
 
 struct Objection: Equatable {

@@ -14,7 +14,7 @@ extension Image {
   static let maxGapBytes: UInt64 = 4096
 
   func judge(_ address: ImageAddress, _ arrival: Arrival, budget: inout Budget) throws(UnwindError) -> CodePoint {
-    var point = CodePoint(unwinding: .unknown(.noUnwindInfo))
+    let point = CodePoint(unwinding: .unknown(.noUnwindInfo))
     if arrival == .trapped, try !holds(Image.syscallInstruction, at: address - 2) {
       point.objections.append(Objection(check: .site, reason: .notASyscallInstruction))
     }
@@ -30,9 +30,9 @@ extension Image {
       point.functionStart = entry.range.start
       point.isEntry = entry.range.start == file.entry
       if arrival == .interrupted, try contradicts(entry, row, budget: &budget) { point.unwinding = .unknown(.badUnwindInfo) }
-      try judgeBoundary(address, arrival, from: [row.start, entry.range.start], &point, budget: &budget)
+      try judgeBoundary(address, arrival, from: [row.start, entry.range.start], point, budget: &budget)
     case .gap(let after, let before):
-      try judgeGap(address, arrival, after: after, before: before, &point, budget: &budget)
+      try judgeGap(address, arrival, after: after, before: before, point, budget: &budget)
     }
     return point
   }
@@ -65,7 +65,7 @@ extension Image {
   /// row starts after an instruction that changes the frame. Where bytes on the way do not decode (data among hand-written
   /// code), the next start is tried.
   private func judgeBoundary(
-    _ address: ImageAddress, _ arrival: Arrival, from starts: [ImageAddress], _ point: inout CodePoint, budget: inout Budget
+    _ address: ImageAddress, _ arrival: Arrival, from starts: [ImageAddress], _ point: CodePoint, budget: inout Budget
   ) throws(UnwindError) {
     let check: Check
     switch arrival {
@@ -93,7 +93,7 @@ extension Image {
   }
 
   private func judgeGap(
-    _ address: ImageAddress, _ arrival: Arrival, after below: FrameEntry?, before above: ImageAddress?, _ point: inout CodePoint,
+    _ address: ImageAddress, _ arrival: Arrival, after below: FrameEntry?, before above: ImageAddress?, _ point: CodePoint,
     budget: inout Budget
   ) throws(UnwindError) {
     let lookup = arrival.lookup(address)
@@ -103,7 +103,7 @@ extension Image {
       point.isEntry = true
       point.functionStart = file.entry
       point.unwinding = arrival == .returned ? .entryWithoutRow : .unknown(.noUnwindInfo)
-      try judgeBoundary(address, arrival, from: [file.entry], &point, budget: &budget)
+      try judgeBoundary(address, arrival, from: [file.entry], point, budget: &budget)
       return
     }
     // glibc's clone and clone3 end their FDE right before their `syscall` instruction, as in the child it would no longer hold
@@ -112,12 +112,12 @@ extension Image {
       let row = try below.row(at: below.end - 1, budget: &budget)
       point.unwinding = .row(row)
       point.functionStart = below.range.start
-      try judgeBoundary(address, arrival, from: [row.start, below.range.start], &point, budget: &budget)
+      try judgeBoundary(address, arrival, from: [row.start, below.range.start], point, budget: &budget)
       return
     }
     if let function = try isNamed(lookup) {
       point.functionStart = function.start
-      try judgeBoundary(address, arrival, from: [function.start], &point, budget: &budget)
+      try judgeBoundary(address, arrival, from: [function.start], point, budget: &budget)
       return
     }
     // No FDE, no symbol. A stripped function that its compiler gave no CFI may lie here (musl, Swift, Go), or nothing but the space

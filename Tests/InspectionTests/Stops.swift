@@ -6,7 +6,7 @@ import Wire
 
 /// Programs compiled for the tests, and the tool that stops them at their syscalls.
 struct Workshop {
-  let directory: URL
+  static let directory = FileManager.default.temporaryDirectory.appendingPathComponent("callgate-inspection-\(getpid())")
   static let made = Result { try Workshop() }
 
   /// Flags that change how code is laid out, or how it is linked.
@@ -21,8 +21,9 @@ struct Workshop {
   ]
 
   private init() throws {
-    directory = FileManager.default.temporaryDirectory.appendingPathComponent("callgate-inspection-\(getpid())")
+    let directory = Workshop.directory
     try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+    atexit { _ = try? FileManager.default.removeItem(at: Workshop.directory) }
     try compile(["-O1"], "stops.c", to: "stops")
     try compile(["-O2", "-shared", "-fPIC"], "so.c", to: "so.so")
     for (name, flags) in Workshop.flavours {
@@ -36,7 +37,7 @@ struct Workshop {
     let fixture = Bundle.module.bundleURL.appendingPathComponent("Fixtures/\(source)")
     let process = Process()
     process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = ["gcc", "-w"] + flags + [fixture.path, "-o", directory.appendingPathComponent(name).path, "-ldl"]
+    process.arguments = ["gcc", "-w"] + flags + [fixture.path, "-o", Workshop.directory.appendingPathComponent(name).path, "-ldl"]
     try process.run()
     process.waitUntilExit()
     guard process.terminationStatus == 0 else { throw Failed("gcc \(flags) \(source)") }
@@ -47,7 +48,7 @@ struct Workshop {
     init(_ what: String) { self.what = what }
   }
 
-  func path(_ name: String) -> String { directory.appendingPathComponent(name).path }
+  func path(_ name: String) -> String { Workshop.directory.appendingPathComponent(name).path }
 }
 
 /// Runs `command` and inspects every thread that makes one of the syscalls `numbers`, before the syscall runs. `alter` may change a
