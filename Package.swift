@@ -94,7 +94,7 @@ let package = Package(
     tests("FilterTests", uses: ["Diagnostics", "Filter", "JSON", "OCI", "Profile"], resources: [.copy("Fixtures")]),
     tests("OCITests", uses: ["Diagnostics", "JSON", "OCI"]),
     tests("PlanTests", uses: ["Diagnostics", "Plan", "Profile"]),
-    tests("CallgateTests", uses: ["JSON", "callgate"]),
+    tests("CallgateTests", uses: ["JSON", "Plan", "callgate", "callgate-inspector", "callgate-supervisor"]),
     tests("ProfileTests", uses: ["Diagnostics", "Profile"]),
     tests("SettingsTests", uses: ["Diagnostics", "Profile", "Settings"]),
     // The programs as their users meet them. `make test` builds them first; the tests find them in the build folder.

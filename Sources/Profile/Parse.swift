@@ -139,10 +139,10 @@ private struct ProfileReader {
   }
 
   func unknown(_ node: YAMLNode?) throws(Refusal) -> (Setting, depth: Int) {
-    guard let node else { return (.enforce, 512) }
+    guard let node else { return (.enforce, Profile.usualDepth) }
     let unknown = try fields(node, "spec.unknown", optional: ["noUnwindInfo", "depth"])
     let setting = try unknown.values["noUnwindInfo"].map { node throws(Refusal) in try self.setting(node) } ?? .enforce
-    guard let depth = unknown.values["depth"] else { return (setting, 512) }
+    guard let depth = unknown.values["depth"] else { return (setting, Profile.usualDepth) }
     guard let number = depth.unsigned, (UInt64(Profile.leastDepth)...UInt64(Profile.greatestDepth)).contains(number) else {
       throw refuse(depth, "a depth is a number from \(Profile.leastDepth) to \(Profile.greatestDepth)")
     }

@@ -51,6 +51,8 @@ extension Profile {
   package static let leastDepth = 16
   /// A stack of 8 MiB holds half a million frames of 16 bytes; nothing honest is deeper than this when it execs or maps code.
   package static let greatestDepth = 65536
+  /// Honest recursion (parsers, interpreters, sorted trees) reaches some thousand frames.
+  package static let usualDepth = 8192
 }
 
 /// What a profile means once groups are expanded. Pure data.

@@ -1,5 +1,6 @@
 import Foundation
 import JSON
+import Plan
 import Testing
 
 /// callgate installed under a prefix of its own, with a runtime that prints how it was called, and a bundle.
@@ -16,10 +17,15 @@ final class Installation {
   init(runtime: String = "crun", settings: String = "", profiles: [String: String] = [:]) throws {
     prefix = FileManager.default.temporaryDirectory.appending(path: "callgate-test-\(UUID())")
     bundle = prefix.appending(path: "bundle")
-    for directory in ["bin", "etc/callgate/profiles", "bundle", "runtimes"] {
+    for directory in ["bin", "libexec/callgate", "etc/callgate/profiles", "bundle", "runtimes"] {
       try FileManager.default.createDirectory(at: prefix.appending(path: directory), withIntermediateDirectories: true)
     }
     try FileManager.default.copyItem(at: Installation.program, to: prefix.appending(path: "bin/callgate"))
+    for name in ["callgate-supervisor", "callgate-inspector"] {
+      try FileManager.default.createSymbolicLink(
+        at: prefix.appending(path: "libexec/callgate/\(name)"),
+        withDestinationURL: Installation.program.deletingLastPathComponent().appending(path: name))
+    }
     let runtimePath = prefix.appending(path: "runtimes/\(runtime)").path
     try write("etc/callgate/config.toml", settings.contains("runtimes") ? settings : "runtimes = ['\(runtimePath)']\n" + settings)
     try write(
@@ -54,10 +60,26 @@ final class Installation {
   func read(_ name: String) throws -> String { try String(contentsOf: prefix.appending(path: name), encoding: .utf8) }
   func exists(_ name: String) -> Bool { FileManager.default.fileExists(atPath: prefix.appending(path: name).path) }
 
-  /// What is left of this test's containers below the state directory.
+  private var base: String {
+    geteuid() == 0 ? "/run/callgate" : "\(ProcessInfo.processInfo.environment["XDG_RUNTIME_DIR"] ?? "/nowhere")/callgate"
+  }
+
+  /// The directory that the container's state belongs in, made as a supervisor that has ended leaves it.
+  func makeStateDirectory() throws -> String {
+    let directory = "\(base)/\(id.prefix(32))-\(hexDigits(of: fnv1a([0] + Array(id.utf8))))"
+    try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+    try Data("{}".utf8).write(to: URL(filePath: "\(directory)/exit-reason.json"))
+    return directory
+  }
+
+  /// What is left of this test's containers below the state directory, once the supervisors have had time to take their part away.
+  var stateDirectoriesInTheEnd: [String] {
+    for _ in 0..<200 where !stateDirectories.isEmpty { usleep(50_000) }
+    return stateDirectories
+  }
+
+  /// What lies there now of this test's containers.
   var stateDirectories: [String] {
-    let base =
-      geteuid() == 0 ? "/run/callgate" : "\(ProcessInfo.processInfo.environment["XDG_RUNTIME_DIR"] ?? "/nowhere")/callgate"
     let names = (try? FileManager.default.contentsOfDirectory(atPath: base)) ?? []
     return names.filter { $0.hasPrefix(String(id.prefix(32))) }.map { "\(base)/\($0)" }
   }

@@ -27,14 +27,15 @@ private func withTrappedChild(_ serve: (borrowing Listener, CInt) throws -> Void
       let listener = try installFilter(trapGetppid, waitKillable: false)
       try UnixSocket(try pair.theirs.duplicate()).send([1], descriptors: [listener.raw])
     }
-    let result = syscall110()
+    let result = trappedCall()
     exitNow(result < 0 ? CInt(-result) : 100)
   } catch {
     exitNow(91)
   }
 }
 
-private func syscall110() -> Int { getppid() >= 0 ? 0 : -Int(errno) }
+/// glibc hands the kernel's answer through: getppid(2) cannot fail.
+private func trappedCall() -> Int { min(0, Int(getppid())) }
 
 @Suite struct ListenerTests {
   @Test func `an answer goes on or fails the call, and a dropped notification denies`() async {
