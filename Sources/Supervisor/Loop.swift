@@ -136,10 +136,11 @@ package final class Supervisor {
   private func answer(_ notification: consuming Notification, of session: Session) {
     do throws(Trouble) {
       let isRuntimes = try Trouble.wrap { () throws(SnapshotError) in
-        try session.isRuntimes(notification, isExec: traps[notification.number]?.isExec ?? false)
+        try session.isRuntimes(notification)
       }
       if isRuntimes {
-        notification.answer(.proceed)
+        let isExec = traps[notification.number]?.isExec ?? false
+        if notification.answer(.proceed), isExec { session.runtimeBecameContainer() }
         return
       }
       guard notification.architecture == x86_64, let trap = traps[notification.number] else {
