@@ -29,9 +29,10 @@ package final class Supervisor {
     static let firstFree: UInt64 = 16
   }
 
-  /// Takes the listening socket and a sealed inspector.
+  /// Takes the listening socket, a sealed inspector, and the handle of the low-level runtime where one is to be watched.
   package init(
-    plan: Plan, door: consuming UnixSocket, inspector: Inspector, inspectorProgram: String, copier: consuming Copier
+    plan: Plan, runtime: consuming PidFD?, door: consuming UnixSocket, inspector: Inspector, inspectorProgram: String,
+    copier: consuming Copier
   ) throws(SyscallError) {
     self.plan = plan
     traps = Dictionary(plan.traps.map { ($0.number, $0) }) { first, _ in first }
@@ -42,11 +43,8 @@ package final class Supervisor {
     journal = Journal(plan: plan)
     poller = try Poller()
     try poller.add(self.door.raw, token: Token.door)
-    if let process = plan.runtimeProcess {
-      let handle = try PidFD(UInt32(bitPattern: process))
-      try poller.add(handle.raw, token: Token.runtime)
-      runtime = consume handle
-    }
+    self.runtime = runtime
+    if let raw = self.runtime?.raw { try poller.add(raw, token: Token.runtime) }
   }
 
   /// Runs until the last thread under the container's filters is gone, or the low-level runtime ended without ever handing one over.
@@ -136,10 +134,11 @@ package final class Supervisor {
   private func answer(_ notification: consuming Notification, of session: Session) {
     do throws(Trouble) {
       let isRuntimes = try Trouble.wrap { () throws(SnapshotError) in
-        try session.isRuntimes(notification, isExec: traps[notification.number]?.isExec ?? false)
+        try session.isRuntimes(notification)
       }
       if isRuntimes {
-        notification.answer(.proceed)
+        let isExec = traps[notification.number]?.isExec ?? false
+        if notification.answer(.proceed), isExec { session.runtimeBecameContainer() }
         return
       }
       guard notification.architecture == x86_64, let trap = traps[notification.number] else {

@@ -19,13 +19,17 @@ final class Session {
     phase = .runtime(process: runtime)
   }
 
-  /// Whether a notification comes from the low-level runtime, which is trusted; its execve ends that for good.
-  func isRuntimes(_ notification: borrowing Notification, isExec: Bool) throws(SnapshotError) -> Bool {
+  /// Whether a notification comes from the low-level runtime, which is trusted until its execve has been let through.
+  func isRuntimes(_ notification: borrowing Notification) throws(SnapshotError) -> Bool {
     guard case .runtime(let known) = phase else { return false }
     let process = try processOf(notification.thread)
     // The filter's first thread is the runtime's: nobody else can be under it yet.
     guard process == known ?? process else { return false }
-    phase = isExec ? .container : .runtime(process: process)
+    phase = .runtime(process: process)
     return true
   }
+
+  /// The runtime's execve was answered and the answer was taken: what comes now is the container's. An answer that is not taken changes
+  /// nothing: a signal (Go's runtime sends itself many) has withdrawn the call, which is then made again.
+  func runtimeBecameContainer() { phase = .container }
 }
