@@ -71,7 +71,9 @@ package struct UnixSocket: ~Copyable {
     let raw = descriptor.raw
     // SAFETY: both arrays are the caller's and outlive the call, with their own counts.
     let sent = try retrying("send") {
-      let result = unsafe bytes.withUnsafeBytes { unsafe clinux_send(raw, $0.baseAddress, $0.count, descriptors, CInt(descriptors.count), blocking ? 0 : 1) }
+      let result = unsafe bytes.withUnsafeBytes {
+        unsafe clinux_send(raw, $0.baseAddress, $0.count, descriptors, CInt(descriptors.count), blocking ? 0 : 1)
+      }
       if result < 0 { errno = CInt(-result) }
       return result
     }

@@ -82,7 +82,8 @@ final class Journal {
 
   /// A call that could not be judged.
   func refusal(_ trouble: Trouble, syscall: String, thread: UInt32) -> Event {
-    var event = blank(plan.mode == .audit ? .audited : .failed(errnoName(Errno.notPermitted)), trouble.code, thread: thread, syscall: syscall)
+    let outcome = plan.mode == .audit ? Event.Outcome.audited : .failed(errnoName(Errno.notPermitted))
+    var event = blank(outcome, trouble.code, thread: thread, syscall: syscall)
     // A thread that has ended meanwhile belongs to no process that could be named.
     do throws(SnapshotError) { event.process = try processOf(thread) } catch {}
     event.because = trouble.sentence

@@ -42,7 +42,8 @@ package final class Supervisor {
     self.copier = copier
     journal = Journal(plan: plan)
     if let fallback = self.copier.fallback, plan.waitKillable {
-      journal.note(.snapshotFailed, "threads cannot be copied by BPF, nor stopped under this filter, so their calls are denied: \(fallback)")
+      journal.note(
+        .snapshotFailed, "threads cannot be copied by BPF, nor stopped under this filter, so their calls are denied: \(fallback)")
     }
     poller = try Poller()
     try poller.add(self.door.raw, token: Token.door)
@@ -262,23 +263,5 @@ extension ResolvedTrap {
   func applies(to arguments: [6 of UInt64]) -> Bool {
     guard let condition, (0..<6).contains(condition.argument) else { return true }
     return condition.holds(for: arguments[condition.argument])
-  }
-
-}
-
-/// A blocked thread with what is open of it. The descriptors are bound to the address space that it had when they were opened.
-struct Subject: ~Copyable {
-  let snapshot: Snapshot
-  let memory: ProcessMemory
-  let map: MemoryMap
-
-  static func taken(of notification: borrowing Notification, by copier: inout Copier) throws(SnapshotError) -> Subject {
-    let snapshot = try copier.copy(notification)
-    let thread = notification.thread
-    let memory = try SnapshotError.wrap { () throws(SyscallError) in try ProcessMemory(of: thread) }
-    let map = try SnapshotError.wrap { () throws(SyscallError) in try MemoryMap(of: thread) }
-    // Until here a thread id may have come to mean another thread.
-    guard notification.isValid() else { throw .gone }
-    return Subject(snapshot: snapshot, memory: memory, map: map)
   }
 }

@@ -16,7 +16,7 @@ import Testing
   }
 
   @Test func `a process name may hold brackets and spaces`() throws {
-    let rest = (0..<22).map { "\(100 + $0)" }.joined(separator: " ")
+    let rest = (0..<23).map { "\(100 + $0)" }.joined(separator: " ")
     let stat = try ProcessStat(Array("4711 (a) S (b) S 42 \(rest) 140736 99 98".utf8))
     #expect(stat.command == "a) S (b")
     #expect(stat.parent == 42)
@@ -24,7 +24,7 @@ import Testing
 
   @Test(arguments: ["x\u{600}", ") S 1 \u{600}", ") S 1 2 3 4 5 6\u{301}", "(", "))", " ", "\u{1F468}\u{200D}"])
   func `a process cannot move a field by its name`(_ name: String) throws {
-    let rest = (0..<22).map { "\(100 + $0)" }.joined(separator: " ")
+    let rest = (0..<23).map { "\(100 + $0)" }.joined(separator: " ")
     let stat = try ProcessStat(Array("4711 (\(name)) S 42 \(rest) 140736 99 98".utf8))
     #expect(stat.command == name)
     #expect(stat.parent == 42)
