@@ -29,7 +29,8 @@ package struct UnixSocket: ~Copyable {
   /// Whether a process listens at `path`. A dead one leaves the file, but refuses; one that is too busy to take the caller is there.
   package static func hasListener(at path: String) -> Bool {
     do throws(SyscallError) {
-      try check("connect to", unsafe clinux_unix_address(stream(SOCK_NONBLOCK).raw, path, 0))
+      let caller = try stream(SOCK_NONBLOCK)
+      try check("connect to", unsafe clinux_unix_address(caller.raw, path, 0))
       return true
     } catch {
       return error.errno == EAGAIN
