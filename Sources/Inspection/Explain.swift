@@ -18,4 +18,29 @@ extension Walk {
     }
     return finding
   }
+
+  /// Words that are read below SP, and how many of them are listed.
+  private static let wordsBelow = 32
+  private static let maxBelow = 8
+
+  /// What the thread returned through last lies just below SP, until a call writes over it: the trail of a chain of gadgets, and of
+  /// nothing else that could be told from it. It is shown, and decides nothing.
+  mutating func listBelow(in space: inout some AddressSpace) {
+    guard let stackPointer = snapshot.registers[Registers.rsp] else { return }
+    let count = UInt64(Walk.wordsBelow * 8)
+    guard stackPointer > count else { return }
+    let bytes: [UInt8]
+    do throws(Unreadable) { bytes = try space.read(at: stackPointer - count, upTo: Int(count)) } catch { return }
+    guard bytes.count == Int(count) else { return }
+    for index in (0..<Walk.wordsBelow).reversed() where finding.below.count < Walk.maxBelow {
+      let word = (0..<8).reduce(UInt64(0)) { $0 | UInt64(bytes[index * 8 + $1]) << UInt64(8 * $1) }
+      // Small numbers and the stack's own addresses are no code, and asking about each costs a question.
+      guard word > 0xffff, case .found(let code) = modules.code(at: word, in: &space) else { continue }
+      let function = code.image.function(at: code.address)
+      finding.below.append(
+        Frame(
+          module: code.module, offset: code.address.value, function: function?.name,
+          functionOffset: function.map { code.address.value &- $0.start.value } ?? 0, source: .none))
+    }
+  }
 }

@@ -21,5 +21,6 @@ package func inspect(
 ) -> Finding {
   var walk = Walk(snapshot, limits)
   walk.run(in: &space)
+  if explain || !walk.finding.isClean { walk.listBelow(in: &space) }
   return walk.finish(explain: explain)
 }

@@ -66,7 +66,7 @@ struct Walk {
   var finding = Finding()
   var names: [Names?] = []
   var modules = Modules()
-  private var budget: Budget
+  var budget: Budget
   private var memory: StackMemory
   private var current = Current()
   private var stretch: Stretch?

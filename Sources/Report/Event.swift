@@ -35,6 +35,8 @@ package struct Event: Equatable, Sendable {
   /// Checks that objected, with the frame each objected to.
   package var marks: [Mark]
   package var frames: [Line]
+  /// Code addresses just below SP, the nearest first: what the thread returned through last. Evidence, not a judgement.
+  package var below: [Line]
   /// The profile's setting that decided, e.g. "call = enforce".
   package var rule: String
   /// Events of this container that were counted and not written since the last written one.
@@ -67,7 +69,7 @@ package struct Event: Equatable, Sendable {
 
   package init(
     id: String, time: Int64, container: String, profile: String, outcome: Outcome, code: Code, process: UInt32, thread: UInt32,
-    command: String, syscall: String, arguments: String, because: String, marks: [Mark], frames: [Line], rule: String,
+    command: String, syscall: String, arguments: String, because: String, marks: [Mark], frames: [Line], below: [Line] = [], rule: String,
     suppressed: Int
   ) {
     self.id = id
@@ -84,6 +86,7 @@ package struct Event: Equatable, Sendable {
     self.because = because
     self.marks = marks
     self.frames = frames
+    self.below = below
     self.rule = rule
     self.suppressed = suppressed
   }

@@ -20,15 +20,7 @@ extension Event {
               JSONMember("because", .string($0.because)),
             ])
           })),
-      JSONMember(
-        "frames",
-        .array(
-          frames.map {
-            .object([
-              JSONMember("place", .string($0.place)), JSONMember("function", .string($0.function)),
-              JSONMember("source", .string($0.source)),
-            ])
-          })),
+      JSONMember("frames", .array(frames.map(\.json))), JSONMember("below", .array(below.map(\.json))),
       JSONMember("rule", .string(rule)), JSONMember("suppressed", .integer(suppressed)),
     ])
   }
@@ -42,7 +34,7 @@ extension Event {
       let thread: UInt32 = json["tid"]?.integer(), let command = text("comm"), let syscall = text("syscall"),
       let arguments = text("arguments"), let because = text("because"), let rule = text("rule"),
       let suppressed: Int = json["suppressed"]?.integer(), let marks = json["marks"]?.elements,
-      let frames = json["frames"]?.elements
+      let frames = json["frames"]?.elements, let below = json["below"]?.elements
     else { return nil }
     self.init(
       id: id, time: time, container: container, profile: profile, outcome: outcome, code: code, process: process, thread: thread,
@@ -53,11 +45,29 @@ extension Event {
       else { return nil }
       self.marks.append(Mark(frame: frame, check: check, because: because))
     }
-    for frame in frames {
-      guard let place = frame["place"]?.text, let function = frame["function"]?.text, let source = frame["source"]?.text
-      else { return nil }
-      self.frames.append(Line(place: place, function: function, source: source))
+    do throws(NotAnEvent) {
+      self.frames = try frames.map { line throws(NotAnEvent) in try Line(json: line) }
+      self.below = try below.map { line throws(NotAnEvent) in try Line(json: line) }
+    } catch {
+      return nil
     }
+  }
+}
+
+private struct NotAnEvent: Error {}
+
+extension Event.Line {
+  fileprivate var json: JSONValue {
+    .object([
+      JSONMember("place", .string(place)), JSONMember("function", .string(function)), JSONMember("source", .string(source)),
+    ])
+  }
+
+  fileprivate init(json: JSONValue) throws(NotAnEvent) {
+    guard let place = json["place"]?.text, let function = json["function"]?.text, let source = json["source"]?.text else {
+      throw NotAnEvent()
+    }
+    self.init(place: place, function: function, source: source)
   }
 }
 

@@ -15,7 +15,7 @@ extension Event {
       "\(verb) \(syscall)(\(arguments)) → \(consequence)   container \(container), pid \(process) \(command)   \(timestamp(time))   \(code.rawValue) \(label)",
       "  because  \(because)",
     ]
-    let places = frames.map(\.place.count).max() ?? 0
+    let places = (frames + below).map(\.place.count).max() ?? 0
     let names = frames.map { shortened($0.function) }
     let functions = names.map(\.count).max() ?? 0
     for (index, frame) in frames.enumerated() {
@@ -26,6 +26,10 @@ extension Event {
       lines.append(
         "  \(index == 0 ? "stack  " : "       ")  \(number.padded(to: 4)) \(frame.place.padded(to: places))  \(names[index].padded(to: functions))  \(mark)"
       )
+    }
+    if !below.isEmpty {
+      lines.append("  trail    code addresses just below the stack pointer, the latest first: what the thread returned through")
+      for line in below { lines.append("                \(line.place.padded(to: places))  \(shortened(line.function))") }
     }
     for mark in marks where mark.because != because {
       lines.append("  also     \(mark.check): \(mark.because)")

@@ -76,6 +76,7 @@ final class Journal {
     // What a container's files name is theirs to choose, and so is how much of it: an event stays readable, and the log small.
     event.marks = Array(event.marks.prefix(Journal.maxMarks))
     event.frames = finding.frames.prefix(Journal.maxFrames).map(finding.line)
+    event.below = finding.below.map(finding.line)
     event.rule = grounds.rule
     return event
   }

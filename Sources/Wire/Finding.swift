@@ -144,6 +144,9 @@ package struct Finding: Equatable, Sendable {
 
   package var frames: [Frame] = []
   package var modules: [Module] = []
+  /// Where the finding is not clean: code addresses that lie just below SP, the one nearest to it first. What the thread has returned
+  /// through, as far as nothing was written over it; evidence for a person, not a judgement.
+  package var below: [Frame] = []
   package var violations: [Violation] = []
   /// Set when the walk had to stop before the base.
   package var unknown: Unknown?

@@ -48,6 +48,7 @@ private enum Limit {
   static let buildID = 64
   static let function = 160
   static let text = 256
+  static let below = 16
 }
 
 extension Message {
@@ -123,16 +124,8 @@ extension Writer {
       put(module.path, limit: Limit.path)
       put(module.buildID, limit: Limit.buildID)
     }
-    put(UInt32(min(finding.frames.count, Finding.maxListedFrames)))
-    for frame in finding.frames.prefix(Finding.maxListedFrames) {
-      // A module beyond the limit is listed as none.
-      put(frame.module.flatMap { $0 < Limit.modules ? UInt64($0) : nil })
-      put(frame.offset)
-      put(UInt8(frame.function == nil ? 0 : 1))
-      put(frame.function ?? "", limit: Limit.function)
-      put(frame.functionOffset)
-      put(frame.source.rawValue)
-    }
+    put(finding.frames, limit: Finding.maxListedFrames)
+    put(finding.below, limit: Limit.below)
     put(UInt32(min(finding.violations.count, Limit.violations)))
     for violation in finding.violations.prefix(Limit.violations) {
       put(violation.check.rawValue)
@@ -143,6 +136,19 @@ extension Writer {
     if let unknown = finding.unknown {
       put(unknown.frame)
       put(unknown.reason)
+    }
+  }
+
+  private mutating func put(_ frames: [Frame], limit: Int) {
+    put(UInt32(min(frames.count, limit)))
+    for frame in frames.prefix(limit) {
+      // A module beyond the limit is listed as none.
+      put(frame.module.flatMap { $0 < Limit.modules ? UInt64($0) : nil })
+      put(frame.offset)
+      put(UInt8(frame.function == nil ? 0 : 1))
+      put(frame.function ?? "", limit: Limit.function)
+      put(frame.functionOffset)
+      put(frame.source.rawValue)
     }
   }
 
@@ -181,23 +187,30 @@ extension Reader {
       finding.modules.append(
         Module(path: try takeString(limit: Limit.path), buildID: try takeString(limit: Limit.buildID)))
     }
-    for _ in 0..<(try takeCount(limit: Finding.maxListedFrames)) {
-      let place = offset
-      let module = try takeOptional()
-      if let module, module >= finding.modules.count { throw .badValue(offset: place) }
-      let address = try take(UInt64.self)
-      let isNamed = try takeFlag()
-      let name = try takeString(limit: Limit.function)
-      finding.frames.append(
-        Frame(
-          module: module.map { UInt16($0) }, offset: address, function: isNamed ? name : nil, functionOffset: try take(),
-          source: try takeCase()))
-    }
+    finding.frames = try takeFrames(limit: Finding.maxListedFrames, modules: finding.modules.count)
+    finding.below = try takeFrames(limit: Limit.below, modules: finding.modules.count)
     for _ in 0..<(try takeCount(limit: Limit.violations)) {
       finding.violations.append(Violation(check: try takeCase(), frame: try take(), reason: try takeReason()))
     }
     if try takeFlag() { finding.unknown = Unknown(frame: try take(), reason: try takeReason()) }
     return finding
+  }
+
+  private mutating func takeFrames(limit: Int, modules: Int) throws(WireError) -> [Frame] {
+    var frames: [Frame] = []
+    for _ in 0..<(try takeCount(limit: limit)) {
+      let place = offset
+      let module = try takeOptional()
+      if let module, module >= modules { throw .badValue(offset: place) }
+      let address = try take(UInt64.self)
+      let isNamed = try takeFlag()
+      let name = try takeString(limit: Limit.function)
+      frames.append(
+        Frame(
+          module: module.map { UInt16($0) }, offset: address, function: isNamed ? name : nil, functionOffset: try take(),
+          source: try takeCase()))
+    }
+    return frames
   }
 
   private mutating func takeReason() throws(WireError) -> Reason {

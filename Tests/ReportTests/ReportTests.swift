@@ -36,6 +36,13 @@ import Wire
     #expect(event.rendered() == expected)
   }
 
+  @Test func `what lies below the stack pointer is shown as a trail`() throws {
+    var event = event
+    event.below = [Event.Line(place: "libc.so.6+0xe0d70", function: "execve", source: "")]
+    #expect(Event(json: try JSONValue(parsing: event.json.serialised())) == event)
+    #expect(event.rendered().contains("returned through\n                libc.so.6+0xe0d70  execve"))
+  }
+
   @Test func `every reason makes a sentence that names its frame`() {
     var finding = Finding()
     finding.modules = [Module(path: "/usr/lib/libc.so.6", buildID: "")]

@@ -25,6 +25,8 @@ import Wire
       Frame(module: 0, offset: 0xe0d7b, function: "execve", functionOffset: 11, source: .cfi),
       Frame(module: nil, offset: 0, function: nil, functionOffset: 0, source: .none),
     ]
+    finding.below = [Frame(module: 0, offset: 0x277e5, function: nil, functionOffset: 0, source: .none)]
+    finding.text = Array("/bin/sh".utf8)
     finding.violations = [
       Violation(check: .text, frame: 1, reason: .notImageText(.heap)), Violation(check: .call, frame: 1, reason: .notAfterCall),
     ]
