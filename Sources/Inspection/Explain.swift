@@ -35,12 +35,16 @@ extension Walk {
     for index in (0..<Walk.wordsBelow).reversed() where finding.below.count < Walk.maxBelow {
       let word = (0..<8).reduce(UInt64(0)) { $0 | UInt64(bytes[index * 8 + $1]) << UInt64(8 * $1) }
       // Small numbers and the stack's own addresses are no code, and asking about each costs a question.
-      guard word > 0xffff, case .found(let code) = modules.code(at: word, in: &space) else { continue }
+      guard word > 0xffff, isExecutable(word, in: &space), case .found(let code) = modules.code(at: word, in: &space) else { continue }
       let function = code.image.function(at: code.address)
       finding.below.append(
         Frame(
           module: code.module, offset: code.address.value, function: function?.name,
           functionOffset: function.map { code.address.value &- $0.start.value } ?? 0, source: .none))
     }
+  }
+
+  private func isExecutable(_ address: UInt64, in space: inout some AddressSpace) -> Bool {
+    do throws(Unreadable) { return try space.mapping(at: address)?.isExecutable ?? false } catch { return false }
   }
 }
