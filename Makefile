@@ -71,6 +71,8 @@ install:
 	  install -m 644 $(PROGRAMS)/callgate-snapshot.bpf.o $(INSTALLED)/libexec/callgate; fi
 	for profile in profiles/*.yaml; do \
 	  if [ -e "$$profile" ]; then install -m 644 "$$profile" $(INSTALLED)/share/callgate/profiles; fi; done
+	for example in packaging/*/*.toml packaging/*/*.conf; do \
+	  if [ -e "$$example" ]; then install -D -m 644 "$$example" $(INSTALLED)/share/callgate/"$$example"; fi; done
 	if [ -e README.md ]; then install -m 644 README.md $(INSTALLED)/share/doc/callgate; fi
 
 uninstall:

@@ -82,7 +82,8 @@ package import Kernel
     var marker: UInt64 = 0
     let here = unsafe withUnsafeMutablePointer(to: &marker) { UInt64(UInt(bitPattern: $0)) }
     // This thread runs on the stack that the program says it has: within a megabyte of a variable of this function.
-    let distance = own.registers[Registers.stackPointer] > here ? own.registers[Registers.stackPointer] - here : here - own.registers[Registers.stackPointer]
+    let stackPointer = own.registers[Registers.stackPointer]
+    let distance = stackPointer > here ? stackPointer - here : here - stackPointer
     guard own.process == UInt32(getpid()), distance < 1 << 20 else {
       throw SyscallError("trust the BPF snapshot of this process", errno: ESRCH)
     }

@@ -42,13 +42,15 @@ extension Code {
     case .badAnnotation: "use dev.callgate.untrusted=\"true\", dev.callgate.profile and dev.callgate.mode; annotations can only tighten"
     case .conflictingListener: "remove listenerPath from the bundle's linux.seccomp, or run the container without callgate"
     case .loosenedByAnnotation: "remove the run.oci.* annotation that the message names, or do not mark the container as untrusted"
-    case .stateDirectory: "make sure that /run/callgate and /var/log/callgate can be written; without root: $XDG_RUNTIME_DIR and ~/.local/state"
+    case .stateDirectory:
+      "make sure that /run/callgate and /var/log/callgate can be written; without root: $XDG_RUNTIME_DIR and ~/.local/state"
     case .execFailed: "run the low-level runtime by hand with --version; the message names its path"
     case .unsupportedHost: "Linux 5.19 or later on x86-64 with seccomp user notification; BPF snapshots need Linux 6.10"
     case .profileNotInstalled: "put NAME.yaml into /etc/callgate/profiles, or name one of those that the message lists"
     case .badProfile: "mend the file, line and column that the message names"
     case .untrappable: "take the call out of `trap`"
-    case .filterNotProven: "simplify the bundle's rules for the system call that the message names; please report the bundle's seccomp section"
+    case .filterNotProven:
+      "simplify the bundle's rules for the system call that the message names; please report the bundle's seccomp section"
     case .supervisorNotStarted: "the message says what failed; user namespaces must be allowed, and /run/callgate writable"
     case .inspectorLost: "if no ELF file of the container is damaged or hostile, report the event: callgatectl why --last 1 --json"
     case .inspectorLate: "look at the machine's load, and at the files that the event's process has mapped"
@@ -56,7 +58,8 @@ extension Code {
     case .internalError: "report the event: callgatectl why --last 1 --json"
     case .supervisorLost: "restart the container; the message says why the supervisor ended"
     case .site, .text, .function, .call, .stack, .base:
-      "treat it as an attack until proven otherwise: callgatectl why --last 1 shows the stack; if the program is legitimate, set the check to audit in a profile of its own and report the case"
+      "treat it as an attack until proven otherwise: callgatectl why --last 1 shows the stack; if the program is legitimate, "
+        + "set the check to audit in a profile of its own and report the case"
     case .unknownFrame:
       "the program has code without unwind information; set `unknown` to audit in a profile of its own if you accept what cannot be judged"
     }

@@ -11,7 +11,8 @@ package func timestamp(_ milliseconds: Int64) -> String {
   let month = monthIndex < 10 ? monthIndex + 3 : monthIndex - 9
   let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
   let dayOfMonth = dayOfYear - (153 * monthIndex + 2) / 5 + 1
-  return "\(padded(year, 4))-\(padded(month, 2))-\(padded(dayOfMonth, 2))T\(padded(rest / 3600, 2)):\(padded(rest / 60 % 60, 2)):\(padded(rest % 60, 2))Z"
+  let date = "\(padded(year, 4))-\(padded(month, 2))-\(padded(dayOfMonth, 2))"
+  return "\(date)T\(padded(rest / 3600, 2)):\(padded(rest / 60 % 60, 2)):\(padded(rest % 60, 2))Z"
 }
 
 private func padded(_ value: Int64, _ width: Int) -> String {

@@ -8,14 +8,24 @@ package func appendLine(_ line: [UInt8], to path: String, rotatingAt limit: Int6
     let file = try open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, mode: 0o600)
     let raw = file.raw
     _ = try retrying("lock", subject: path) { Int(flock(raw, LOCK_EX)) }
-    let (held, named) = (try identity(of: file), try identity(of: path))
     // Another writer may have renamed it while this one waited for the lock.
-    guard held.inode == named.inode, held.device == named.device else { continue }
+    let held = try identity(of: file)
+    guard try isNamed(path, held) else { continue }
     guard held.size < limit else {
       _ = try retrying("rename", subject: path) { unsafe Int(rename(path, path + ".1")) }
       continue
     }
     return try writeAll(line + [UInt8(ascii: "\n")], to: file, subject: path)
+  }
+}
+
+private func isNamed(_ path: String, _ file: FileIdentity) throws(SyscallError) -> Bool {
+  do throws(SyscallError) {
+    let named = try identity(of: path)
+    return named.inode == file.inode && named.device == file.device
+  } catch {
+    if error.isNotFound { return false }
+    throw error
   }
 }
 

@@ -31,7 +31,6 @@ package func startConfined(_ program: String, descriptors: [CInt]) throws(Syscal
     try writeAll([1], to: gate.writing)
   } catch {
     _ = kill(pid, SIGKILL)
-    _ = try wait(for: pid)
     throw error
   }
   return pid

@@ -4,6 +4,8 @@ internal import Glibc
 /// errno numbers that cross a target's border, and their names (errno(3)).
 package enum Errno {
   package static let notPermitted: Int32 = EPERM
+  package static let noProcess: Int32 = ESRCH
+  package static let timedOut: Int32 = ETIMEDOUT
 }
 
 /// `EPERM` for 1; a number without a name is written as `E` and the number.

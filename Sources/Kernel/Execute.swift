@@ -8,7 +8,7 @@ package func execute(_ path: String, _ arguments: [String]) throws(SyscallError)
   unsafe pointers.append(nil)
   _ = unsafe execv(path, pointers)
   let code = errno
-  for unsafe pointer in unsafe pointers { unsafe free(pointer) }
+  for index in unsafe pointers.indices { unsafe free(pointers[index]) }
   throw SyscallError("execute", errno: code, subject: path)
 }
 

@@ -56,6 +56,8 @@ package func waitReadable(_ raw: CInt, milliseconds: CInt) throws(SyscallError) 
   }
 }
 
+package func pause(milliseconds: UInt32) { _ = usleep(milliseconds * 1000) }
+
 /// Milliseconds of CLOCK_MONOTONIC.
 package func monotonicMilliseconds() -> Int64 {
   var now = timespec()

@@ -11,6 +11,7 @@ package func executeWithOwnArguments(_ path: String) throws(SyscallError) -> Nev
 /// Runs a program with this process's own arguments, descriptors 0 to 2 and environment. Returns its exit status, or 128 + the signal
 /// that ended it.
 package func runWithOwnArguments(_ path: String) throws(SyscallError) -> CInt {
+  expectChildren()
   var arguments = unsafe ownArguments(named: path)
   var child: pid_t = 0
   let code = unsafe posix_spawn(&child, path, nil, nil, &arguments, environ)
@@ -20,16 +21,12 @@ package func runWithOwnArguments(_ path: String) throws(SyscallError) -> CInt {
 
 /// What a program writes to its standard output, at most `limit` bytes, and its exit status. Its standard error is thrown away.
 package func capture(_ path: String, _ words: [String], limit: Int) throws(SyscallError) -> (output: [UInt8], status: CInt) {
-  var ends: [CInt] = [-1, -1]
-  _ = try retrying("make a pipe") { unsafe Int(pipe(&ends)) }
-  let reading = OwnedFD(owning: ends[0])
-  let writing = OwnedFD(owning: ends[1])
-  for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
-
+  expectChildren()
+  let pipe = try Pipe()
   var actions = unsafe posix_spawn_file_actions_t()
   unsafe posix_spawn_file_actions_init(&actions)
   defer { unsafe posix_spawn_file_actions_destroy(&actions) }
-  unsafe posix_spawn_file_actions_adddup2(&actions, writing.raw, STDOUT_FILENO)
+  unsafe posix_spawn_file_actions_adddup2(&actions, pipe.writing.raw, STDOUT_FILENO)
   unsafe posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0)
   // SAFETY: every string is duplicated and freed after the spawn, which copies them; the array ends with nil.
   var arguments: [UnsafeMutablePointer<CChar>?] = unsafe ([path] + words).map { unsafe strdup($0) } + [nil]
@@ -37,7 +34,7 @@ package func capture(_ path: String, _ words: [String], limit: Int) throws(Sysca
   let code = unsafe posix_spawn(&child, path, &actions, nil, &arguments, environ)
   unsafe arguments.forEach { argument in unsafe free(argument) }
   guard code == 0 else { throw SyscallError("execute", errno: code, subject: path) }
-  _ = consume writing
+  let reading = pipe.keepReading()
   let output = try readAll(reading, limit: limit, subject: path)
   return (output, try exitStatus(of: child))
 }

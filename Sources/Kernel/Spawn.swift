@@ -10,7 +10,7 @@ internal import Glibc
     unsafe pointers.append(nil)
   }
 
-  deinit { for unsafe pointer in unsafe pointers { unsafe free(pointer) } }
+  deinit { for index in unsafe pointers.indices { unsafe free(pointers[index]) } }
 
   /// SAFETY: the vector and its strings live for the call and are not changed by it.
   func withPointer<Result>(_ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> Result) -> Result {

@@ -66,12 +66,14 @@ package struct UnixSocket: ~Copyable {
     UInt32(try check("ask who is at the other end", clinux_peer(descriptor.raw)))
   }
 
-  /// Sends one message with at most four descriptors, which stay the caller's.
-  package borrowing func send(_ bytes: [UInt8], descriptors: [CInt] = []) throws(SyscallError) {
+  /// Sends one message with at most four descriptors, which stay the caller's. Not `blocking`: EAGAIN where there is no room for it.
+  package borrowing func send(_ bytes: [UInt8], descriptors: [CInt] = [], blocking: Bool = true) throws(SyscallError) {
     let raw = descriptor.raw
     // SAFETY: both arrays are the caller's and outlive the call, with their own counts.
     let sent = try retrying("send") {
-      let result = unsafe bytes.withUnsafeBytes { unsafe clinux_send(raw, $0.baseAddress, $0.count, descriptors, CInt(descriptors.count)) }
+      let result = unsafe bytes.withUnsafeBytes {
+        unsafe clinux_send(raw, $0.baseAddress, $0.count, descriptors, CInt(descriptors.count), blocking ? 0 : 1)
+      }
       if result < 0 { errno = CInt(-result) }
       return result
     }

@@ -40,6 +40,7 @@ private let readyMilliseconds: CInt = 20_000
 
 private func start(_ plan: Plan) throws(Refusal) -> UInt32 {
   let answer: String
+  expectChildren()
   do throws(SyscallError) {
     let program = try privateFile("callgate-supervisor")
     let file = try makeMemoryFile("callgate-plan", holding: plan.encoded())

@@ -36,7 +36,7 @@ func claimStateDirectory(of plan: Plan) throws(Refusal) {
     throw Refusal(.stateDirectory, "cannot use '\(base)': it must be a directory of this user that nobody else can write")
   }
   if isNew { return }
-  guard !somebodyListens(on: plan.socketPath) else {
+  guard goesSilent(plan.socketPath) else {
     throw Refusal(.stateDirectory, "a container '\(plan.id)' is already supervised", hint: "delete it first, or choose another id")
   }
   do throws(SyscallError) { try emptyDirectory(plan.stateDirectory) } catch { throw Refusal(.stateDirectory, error.plain) }
@@ -55,6 +55,16 @@ package func removeStateDirectory(_ directory: String) throws(Refusal) {
 
 private func emptyDirectory(_ directory: String) throws(SyscallError) {
   for name in try list(directory) { try remove("\(directory)/\(name)") }
+}
+
+/// The supervisor of a container that has just ended needs a moment to notice.
+private func goesSilent(_ path: String) -> Bool {
+  let deadline = monotonicMilliseconds() + 3000
+  while somebodyListens(on: path) {
+    guard monotonicMilliseconds() < deadline else { return false }
+    pause(milliseconds: 20)
+  }
+  return true
 }
 
 /// A dead process leaves the file of its socket behind, but nobody answers there.

@@ -1,15 +1,3 @@
-/// What a line of /proc text says is not what is expected there. It is never skipped.
-package struct ProcFSError: Error, Equatable, Sendable, CustomStringConvertible {
-  package let file: StaticString
-  package let text: String
-
-  package var description: String { "cannot understand /proc/…/\(file): '\(text)'" }
-
-  package static func == (a: ProcFSError, b: ProcFSError) -> Bool {
-    a.file.description == b.file.description && a.text == b.text
-  }
-}
-
 /// `/proc/TID/syscall` of a thread that is blocked in a system call (proc(5)): `nr a0 … a5 sp pc`, all but nr in hex.
 package struct BlockedCall: Equatable, Sendable {
   package var number: Int
@@ -18,11 +6,11 @@ package struct BlockedCall: Equatable, Sendable {
   package var instruction: UInt64
 
   /// Throws for `running` and for anything else that is not nine fields.
-  package init(_ text: String) throws(ProcFSError) {
-    let fields = text.split { $0 == " " || $0 == "\n" }
-    let numbers = fields.dropFirst().compactMap { $0.hasPrefix("0x") ? UInt64($0.dropFirst(2), radix: 16) : nil }
-    guard fields.count == 9, let number = Int(fields[0]), numbers.count == 8 else {
-      throw ProcFSError(file: "syscall", text: text)
+  package init(_ text: [UInt8]) throws(ProcFSError) {
+    let fields = text.split(whereSeparator: isBlank)
+    let numbers = fields.dropFirst().compactMap { $0.starts(with: "0x".utf8) ? hexadecimal($0.dropFirst(2)) : nil }
+    guard fields.count == 9, let number = ProcFS.number(fields[0], as: Int.self), numbers.count == 8 else {
+      throw ProcFSError("syscall", text)
     }
     self.number = number
     arguments = Array(numbers[..<6])
@@ -39,27 +27,26 @@ package struct ProcessStat: Equatable, Sendable {
   /// SP at the process entry; 0 where it is hidden from the reader.
   package var startStack: UInt64
 
-  package init(_ text: String) throws(ProcFSError) {
-    // The name may hold anything, ")" and spaces too: it ends at the last ")".
-    guard let open = text.firstIndex(of: "("), let close = text.lastIndex(of: ")"), open < close else {
-      throw ProcFSError(file: "stat", text: text)
+  package init(_ text: [UInt8]) throws(ProcFSError) {
+    // The name may hold anything, ")" and spaces too: it ends at the last ")", for nothing after it is the process's to choose.
+    guard let open = text.firstIndex(of: UInt8(ascii: "(")), let close = text.lastIndex(of: UInt8(ascii: ")")), open < close else {
+      throw ProcFSError("stat", text)
     }
-    let fields = text[text.index(after: close)...].split { $0 == " " || $0 == "\n" }
+    let fields = text[(close + 1)...].split(whereSeparator: isBlank)
     // fields[0] is field 3 of the man page.
-    guard fields.count > 25, let parent = UInt32(fields[1]), let startStack = UInt64(fields[25]) else {
-      throw ProcFSError(file: "stat", text: text)
-    }
-    command = String(text[text.index(after: open)..<close])
+    guard fields.count > 25, let parent = number(fields[1], as: UInt32.self), let startStack = number(fields[25], as: UInt64.self)
+    else { throw ProcFSError("stat", text) }
+    command = String(decoding: text[(open + 1)..<close], as: UTF8.self)
     self.parent = parent
     self.startStack = startStack
   }
 }
 
-/// The thread group of a thread, from `/proc/TID/status`.
-package func threadGroup(status text: String) throws(ProcFSError) -> UInt32 {
-  for line in text.split(separator: "\n") where line.hasPrefix("Tgid:") {
-    guard let number = UInt32(line.dropFirst(5).drop { $0 == "\t" || $0 == " " }) else { break }
-    return number
+/// The thread group of a thread, from `/proc/TID/status`. The name, which stands before it, cannot hold a line's end: the kernel escapes it.
+package func threadGroup(status text: [UInt8]) throws(ProcFSError) -> UInt32 {
+  for line in text.split(separator: UInt8(ascii: "\n")) where line.starts(with: "Tgid:".utf8) {
+    guard let group = number(line.dropFirst(5).drop(while: isBlank), as: UInt32.self) else { break }
+    return group
   }
-  throw ProcFSError(file: "status", text: String(text.prefix(80)))
+  throw ProcFSError("status", text.prefix(80))
 }

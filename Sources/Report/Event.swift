@@ -10,6 +10,8 @@ package struct Event: Equatable, Sendable {
     case failed(String)
     /// Seen and let through: the mode or the check's setting is audit.
     case audited
+    /// No call: something about the supervision itself.
+    case noted
   }
 
   /// Sorts by time; unique within the events of one host.

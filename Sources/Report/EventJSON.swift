@@ -67,6 +67,7 @@ extension Event.Outcome {
     case .killed: "killed"
     case .failed(let errno): errno
     case .audited: "audited"
+    case .noted: "noted"
     }
   }
 
@@ -74,6 +75,7 @@ extension Event.Outcome {
     switch text {
     case "killed": self = .killed
     case "audited": self = .audited
+    case "noted": self = .noted
     default:
       guard text.hasPrefix("E") else { return nil }
       self = .failed(text)

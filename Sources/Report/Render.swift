@@ -7,6 +7,9 @@ extension Event {
   ///       because  frame 2, which returns to …, does not follow a call: …
   ///       stack    #0 libc.so.6+0xe0d7b  execve  ok
   package func rendered() -> String {
+    if outcome == .noted {
+      return "NOTE   container \(container)   \(timestamp(time))   \(code.rawValue)\n  because  \(because)"
+    }
     let verb = outcome == .audited ? "AUDITED" : "DENIED"
     var lines = [
       "\(verb) \(syscall)(\(arguments)) → \(consequence)   container \(container), pid \(process) \(command)   \(timestamp(time))   \(code.rawValue) \(label)",
@@ -37,6 +40,7 @@ extension Event {
     case .killed: "process killed"
     case .failed(let errno): errno
     case .audited: "allowed, the setting is audit"
+    case .noted: ""
     }
   }
 

@@ -106,9 +106,12 @@ package func baseName(_ path: String) -> String {
 }
 
 /// What a container wrote may hold terminal sequences: everything but printable ASCII is written as \xNN.
-package func escaped(_ text: String) -> String {
+package func escaped(_ text: String, limit: Int = 200) -> String {
   var out = ""
   for byte in text.utf8 {
+    // What is cut off is not worth a line of a screen.
+    if out.utf8.count >= limit { return out + "…" }
+
     if byte >= 0x20, byte < 0x7f, byte != UInt8(ascii: "\\") {
       out.unicodeScalars.append(Unicode.Scalar(byte))
     } else {

@@ -3,11 +3,10 @@ internal import Report
 
 /// A person's view of a trapped call's arguments. Addresses are left out: they would hand out the address layout. The bytes behind a
 /// pointer may change after they were read; they decide nothing.
-func describeArguments(_ notification: borrowing Notification, name: String, memory: borrowing ProcessMemory) -> String {
+func describeArguments(_ notification: borrowing Notification, name: String, text: [UInt8]) -> String {
   let values = notification.arguments
   switch name {
-  case "execve": return quoted(values[0], memory)
-  case "execveat": return quoted(values[1], memory)
+  case "execve", "execveat": return quoted(text)
   case "mmap", "mprotect", "pkey_mprotect":
     return "length \(values[1]), \(protection(values[2]))"
   default:
@@ -16,15 +15,21 @@ func describeArguments(_ notification: borrowing Notification, name: String, mem
   }
 }
 
+/// The argument that points to a path worth showing.
+func pathArgument(_ notification: borrowing Notification, name: String) -> UInt64? {
+  switch name {
+  case "execve": notification.arguments[0]
+  case "execveat": notification.arguments[1]
+  default: nil
+  }
+}
+
 /// At most this much of a path is shown.
 private let maxShownPath = 120
 
-private func quoted(_ address: UInt64, _ memory: borrowing ProcessMemory) -> String {
-  let bytes = memory.read(address, count: maxShownPath + 1)
-  let text = bytes.prefix { $0 != 0 }
-  guard !bytes.isEmpty else { return "unreadable path" }
-  let isCut = text.count > maxShownPath
-  return "\"\(escaped(String(decoding: text.prefix(maxShownPath), as: UTF8.self)))\"\(isCut ? "…" : "")"
+private func quoted(_ text: [UInt8]) -> String {
+  let shown = String(decoding: text.prefix(maxShownPath), as: UTF8.self)
+  return "\"\(escaped(shown))\"\(text.count > maxShownPath ? "…" : "")"
 }
 
 /// mmap(2)'s prot bits.

@@ -12,10 +12,10 @@ package struct EventLog {
   private var sequence: UInt32 = 0
 
   /// Events that may come at once, and how often one more is allowed after that.
-  static let burst = 50
-  static let refillMilliseconds: Int64 = 1000
-  /// A file larger than this is renamed to `.1` before the next line.
-  static let rotateBytes: Int64 = 8 << 20
+  static let burst = 20
+  static let refillMilliseconds: Int64 = 5000
+  /// A file larger than this is renamed to `.1` before the next line: some 2,000 of the largest events, which one container needs hours for.
+  static let rotateBytes: Int64 = 32 << 20
 
   package init(path: String) { self.path = path }
 

@@ -46,11 +46,9 @@ package final class Inspector {
   }
 
   deinit {
-    // A process that cannot be signalled has ended already; waiting for it is what is left to do.
-    do throws(SyscallError) {
-      try PidFD(UInt32(process)).kill()
-    } catch {}
-    do throws(SyscallError) { _ = try wait(for: process) } catch {}
+    // One that cannot be signalled has ended already. Nobody waits here: a read from a file system that does not answer cannot be
+    // killed. The kernel forgets children that a process does not want to hear of (`ignoreChildren`).
+    do throws(SyscallError) { try PidFD(UInt32(process)).kill() } catch {}
   }
 
   package var pid: CInt { process }
@@ -62,7 +60,7 @@ package final class Inspector {
 
   /// Has one blocked thread's stack inspected. The descriptors stay the caller's.
   package func inspect(
-    _ request: Request, memory: borrowing ProcessMemory, map: borrowing MemoryMap
+    _ request: Request, memory: borrowing ProcessMemory, map: borrowing MemoryMap, of notification: borrowing Kernel.Notification
   ) throws(InspectorError) -> Finding {
     let deadline = monotonicMilliseconds() + Int64(Self.deadlineMilliseconds)
     try send(.inspect(request), [memory.descriptor.raw, map.descriptor.raw])
@@ -73,25 +71,32 @@ package final class Inspector {
       case .openMapped(let start, let end):
         guard openings < Self.maxOpenings else { throw .confused(nil) }
         openings += 1
-        try hand(start, end, of: request.snapshot.thread)
+        try hand(start, end, of: notification, until: deadline)
       case .ready, .inspect, .mapped: throw .confused(nil)
       }
     }
   }
 
   /// Gives the inspector the file that a thread has mapped, or the reason why there is none.
-  private func hand(_ start: UInt64, _ end: UInt64, of thread: UInt32) throws(InspectorError) {
+  private func hand(
+    _ start: UInt64, _ end: UInt64, of notification: borrowing Kernel.Notification, until deadline: Int64
+  ) throws(InspectorError) {
+    let left = deadline - monotonicMilliseconds()
+    guard left > 0 else { throw .late(milliseconds: Self.deadlineMilliseconds) }
     let file: OwnedFD
     do throws(SyscallError) {
-      file = try openMapped(by: thread, start: start, end: end)
+      file = try openMappedPatiently(by: notification.thread, start: start, end: end, milliseconds: CInt(left))
     } catch {
       return try send(.mapped(errno: error.errno), [])
     }
+    // The thread may have ended, and its number be another's by now: whose file it is then is not the inspector's business.
+    guard notification.isValid() else { return try send(.mapped(errno: Errno.noProcess), []) }
     try send(.mapped(errno: 0), [file.raw])
   }
 
+  /// The inspector reads between two answers, so there always is room.
   private func send(_ message: Message, _ descriptors: [CInt]) throws(InspectorError) {
-    do throws(SyscallError) { try socket.send(message.encode(), descriptors: descriptors) } catch { throw .system(error) }
+    do throws(SyscallError) { try socket.send(message.encode(), descriptors: descriptors, blocking: false) } catch { throw .system(error) }
   }
 
   private func receive(until deadline: Int64, budget: Int) throws(InspectorError) -> Message {

@@ -3,6 +3,7 @@ internal import JSON
 internal import Kernel
 internal import Plan
 internal import ProcFS
+internal import Profile
 internal import Report
 internal import Wire
 
@@ -41,6 +42,9 @@ final class Journal {
   private let plan: Plan
   private var log: EventLog
 
+  private static let maxFrames = 64
+  private static let maxMarks = 16
+
   init(plan: Plan) {
     self.plan = plan
     log = EventLog(path: plan.eventsPath)
@@ -66,28 +70,32 @@ final class Journal {
     var event = blank(outcome, code, thread: subject.snapshot.thread, syscall: syscall)
     event.process = subject.snapshot.process
     event.command = commandName(of: subject.snapshot.process)
-    event.arguments = describeArguments(notification, name: syscall, memory: subject.memory)
+    event.arguments = describeArguments(notification, name: syscall, text: finding.text)
     event.because = because
     event.marks = marks
-    event.frames = finding.frames.map(finding.line)
+    // What a container's files name is theirs to choose, and so is how much of it: an event stays readable, and the log small.
+    event.marks = Array(event.marks.prefix(Journal.maxMarks))
+    event.frames = finding.frames.prefix(Journal.maxFrames).map(finding.line)
     event.rule = grounds.rule
     return event
   }
 
-  /// A call that was denied because it could not be judged.
-  func refusal(_ trouble: Trouble, syscall: String, thread: UInt32) {
-    var event = blank(.failed("EPERM"), trouble.code, thread: thread, syscall: syscall)
+  /// A call that could not be judged.
+  func refusal(_ trouble: Trouble, syscall: String, thread: UInt32) -> Event {
+    let outcome = plan.mode == .audit ? Event.Outcome.audited : .failed(errnoName(Errno.notPermitted))
+    var event = blank(outcome, trouble.code, thread: thread, syscall: syscall)
+    // A thread that has ended meanwhile belongs to no process that could be named.
+    do throws(SnapshotError) { event.process = try processOf(thread) } catch {}
     event.because = trouble.sentence
     event.command = commandName(of: thread)
-    event.rule = "what cannot be judged is denied"
-    write(event)
+    event.rule = plan.mode == .audit ? "what cannot be judged is denied, mode = audit" : "what cannot be judged is denied"
+    return event
   }
 
   /// Something about the supervision itself; no call was judged.
   func note(_ code: Code, _ sentence: String) {
-    var event = blank(.failed("EPERM"), code, thread: 0, syscall: "supervision")
+    var event = blank(.noted, code, thread: 0, syscall: "")
     event.because = sentence
-    event.rule = "none"
     write(event)
   }
 

@@ -41,6 +41,10 @@ package final class Supervisor {
     self.inspectorProgram = inspectorProgram
     self.copier = copier
     journal = Journal(plan: plan)
+    if let fallback = self.copier.fallback, plan.waitKillable {
+      journal.note(
+        .snapshotFailed, "threads cannot be copied by BPF, nor stopped under this filter, so their calls are denied: \(fallback)")
+    }
     poller = try Poller()
     try poller.add(self.door.raw, token: Token.door)
     self.runtime = runtime
@@ -60,7 +64,8 @@ package final class Supervisor {
 
   private func loop() throws(SyscallError) {
     while !isOver {
-      for ready in try poller.wait() {
+      if copier.hasUnreleased { copier.release() }
+      for ready in try poller.wait(milliseconds: copier.hasUnreleased ? 20 : -1) {
         switch ready.token {
         case Token.door: try admit()
         case Token.runtime: try runtimeEnded()
@@ -83,12 +88,22 @@ package final class Supervisor {
   // MARK: The way in
 
   private func admit() throws(SyscallError) {
-    while let socket = try door.accept() {
+    while let socket = try nextCaller() {
       let token = nextToken
       nextToken += 1
       let connection = Connection(socket)
       try poller.add(connection.socket.raw, token: token)
       connections[token] = connection
+    }
+  }
+
+  /// A caller that cannot be let in, for want of descriptors say, is left standing; the container's other listeners go on.
+  private func nextCaller() throws(SyscallError) -> UnixSocket? {
+    do throws(SyscallError) {
+      return try door.accept()
+    } catch {
+      journal.note(.supervisorNotStarted, "a connection was not taken: \(error)")
+      return nil
     }
   }
 
@@ -121,12 +136,19 @@ package final class Supervisor {
 
   private func serve(_ session: Session, _ ready: Readiness) throws(SyscallError) {
     if ready.isReadable {
-      guard let notification = try session.listener.next() else { return }
-      answer(notification, of: session)
-    } else if ready.isHungUp {
-      try poller.remove(session.listener.raw)
-      sessions[ready.token] = nil
+      do throws(SyscallError) {
+        guard let notification = try session.listener.next() else { return }
+        answer(notification, of: session)
+        return
+      } catch {
+        // Whatever this descriptor is, nobody can be answered through it; closing it fails the calls of those who wait.
+        journal.note(.internalError, "a listener was given up: \(error)")
+      }
+    } else if !ready.isHungUp {
+      return
     }
+    try poller.remove(session.listener.raw)
+    sessions[ready.token] = nil
   }
 
   /// Receive, snapshot, inspect, decide, answer. Every way out of here answers: where none is written, dropping the notification
@@ -137,19 +159,26 @@ package final class Supervisor {
         try session.isRuntimes(notification)
       }
       if isRuntimes {
-        let isExec = traps[notification.number]?.isExec ?? false
-        if notification.answer(.proceed), isExec { session.runtimeBecameContainer() }
+        notification.answer(.proceed)
         return
       }
-      guard notification.architecture == x86_64, let trap = traps[notification.number] else {
+      guard notification.architecture == x86_64 else {
         throw .unexpected(number: notification.number, architecture: notification.architecture)
+      }
+      guard let trap = traps[notification.number] else {
+        // Every filter traps the execs, for the runtime's sake; a profile need not.
+        guard execNumbers.contains(notification.number) else {
+          throw .unexpected(number: notification.number, architecture: notification.architecture)
+        }
+        notification.answer(.proceed)
+        return
       }
       guard trap.applies(to: notification.arguments) else {
         notification.answer(.proceed)
         return
       }
       let subject = try Trouble.wrap { () throws(SnapshotError) in try Subject.taken(of: notification, by: &copier) }
-      let finding = try inspect(subject)
+      let finding = try inspect(subject, notification, trap.syscall)
       switch decide(finding, under: plan) {
       case .allow: notification.answer(.proceed)
       case .audit(let grounds):
@@ -162,10 +191,13 @@ package final class Supervisor {
     }
   }
 
-  private func inspect(_ subject: borrowing Subject) throws(Trouble) -> Finding {
-    let request = Request(snapshot: subject.snapshot, depth: UInt32(clamping: plan.depth))
+  private func inspect(
+    _ subject: borrowing Subject, _ notification: borrowing Notification, _ name: String
+  ) throws(Trouble) -> Finding {
+    let request = Request(
+      snapshot: subject.snapshot, depth: UInt32(clamping: plan.depth), text: pathArgument(notification, name: name))
     do throws(InspectorError) {
-      return try currentInspector().inspect(request, memory: subject.memory, map: subject.map)
+      return try currentInspector().inspect(request, memory: subject.memory, map: subject.map, of: notification)
     } catch {
       // Whatever it was: the next inspection meets a new process. This one is denied; what ended an inspector is not shown to a second.
       inspector = nil
@@ -207,15 +239,21 @@ package final class Supervisor {
     }
   }
 
-  /// What could not be judged at all is denied with EPERM, and says which part failed.
+  /// What could not be judged at all is denied with EPERM, and says which part failed. Where the mode is audit, nothing is denied.
   private func refuse(_ notification: consuming Notification, _ trouble: Trouble) {
     // Nobody waits any more: a signal or a kill took the call back.
     guard notification.isValid() else { return }
     let name = traps[notification.number]?.syscall ?? "system call \(notification.number)"
-    let thread = notification.thread
-    if notification.answer(.fail(Errno.notPermitted)) { journal.refusal(trouble, syscall: name, thread: thread) }
+    let event = journal.refusal(trouble, syscall: name, thread: notification.thread)
+    switch plan.mode {
+    case .audit: if notification.answer(.proceed) { journal.write(event) }
+    case .enforce: if notification.answer(.fail(Errno.notPermitted)) { journal.write(event) }
+    }
   }
 }
+
+/// execve and execveat, asm/unistd_64.h.
+private let execNumbers: Set<Int32> = [59, 322]
 
 /// AUDIT_ARCH_X86_64, linux/audit.h.
 private let x86_64: UInt32 = 0xC000_003E
@@ -225,24 +263,5 @@ extension ResolvedTrap {
   func applies(to arguments: [6 of UInt64]) -> Bool {
     guard let condition, (0..<6).contains(condition.argument) else { return true }
     return condition.holds(for: arguments[condition.argument])
-  }
-
-  var isExec: Bool { syscall == "execve" || syscall == "execveat" }
-}
-
-/// A blocked thread with what is open of it. The descriptors are bound to the address space that it had when they were opened.
-struct Subject: ~Copyable {
-  let snapshot: Snapshot
-  let memory: ProcessMemory
-  let map: MemoryMap
-
-  static func taken(of notification: borrowing Notification, by copier: inout Copier) throws(SnapshotError) -> Subject {
-    let snapshot = try copier.copy(notification)
-    let thread = notification.thread
-    let memory = try SnapshotError.wrap { () throws(SyscallError) in try ProcessMemory(of: thread) }
-    let map = try SnapshotError.wrap { () throws(SyscallError) in try MemoryMap(of: thread) }
-    // Until here a thread id may have come to mean another thread.
-    guard notification.isValid() else { throw .gone }
-    return Subject(snapshot: snapshot, memory: memory, map: map)
   }
 }

@@ -7,6 +7,8 @@ internal import Wire
 final class ProcCopier {
   private let mayInterrupt: Bool
   private var kept: [UInt32: Kept] = [:]
+  /// Threads that were interrupted and had not stopped in time: when they do, they must not stay stopped.
+  private var unreleased: Set<UInt32> = []
 
   private struct Kept {
     var registers: TracedRegisters
@@ -19,6 +21,10 @@ final class ProcCopier {
   private static let maxKept = 4096
 
   init(mayInterrupt: Bool) { self.mayInterrupt = mayInterrupt }
+
+  var hasUnreleased: Bool { !unreleased.isEmpty }
+
+  func release() { unreleased = unreleased.filter { !releaseInterrupted($0) } }
 
   func fill(_ snapshot: inout Snapshot) throws(SnapshotError) {
     let thread = snapshot.thread
@@ -37,7 +43,8 @@ final class ProcCopier {
       stat.parent == 0 ? false : try sharesMemory(process, stat.parent)
     }
     snapshot.stack = try SnapshotError.wrap { () throws(SyscallError) in
-      try ProcessMemory(of: thread).read(call.stackPointer, count: Copier.stackBytes)
+      let count = try anonymousBytes(above: call.stackPointer, of: thread)
+      return try ProcessMemory(of: thread).read(call.stackPointer, count: count)
     }
   }
 
@@ -50,7 +57,13 @@ final class ProcCopier {
       return found.registers
     }
     if kept.count >= ProcCopier.maxKept { kept = [:] }
-    let registers = try SnapshotError.wrap { () throws(SyscallError) in try interruptForRegisters(thread) }
+    let registers: TracedRegisters?
+    do throws(SyscallError) {
+      registers = try interruptForRegisters(thread)
+    } catch {
+      if error.errno == Errno.timedOut { unreleased.insert(thread) }
+      throw .system(error)
+    }
     if let registers, registers.general[Registers.rsp] == call.stackPointer, registers.instruction == call.instruction {
       kept[thread] = Kept(registers: registers, call: call, time: now)
     }

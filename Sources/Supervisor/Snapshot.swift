@@ -48,6 +48,21 @@ package struct Copier: ~Copyable {
     }
   }
 
+  /// A thread that was stopped too late waits to be let go on.
+  var hasUnreleased: Bool {
+    switch way {
+    case .bpf: false
+    case .proc(let copier): copier.hasUnreleased
+    }
+  }
+
+  func release() {
+    switch way {
+    case .bpf: break
+    case .proc(let copier): copier.release()
+    }
+  }
+
   package mutating func copy(_ notification: borrowing Kernel.Notification) throws(SnapshotError) -> Snapshot {
     var snapshot = Snapshot()
     snapshot.thread = notification.thread
@@ -64,7 +79,12 @@ package struct Copier: ~Copyable {
 
 private func fill(_ snapshot: inout Snapshot, by bpf: borrowing BPFSnapshot) throws(SnapshotError) {
   let thread = snapshot.thread
-  let copy = try SnapshotError.wrap { () throws(SyscallError) in try bpf.copy(of: thread, want: Copier.stackBytes) }
+  // Registers first: whether the stack may be touched depends on where SP points.
+  let copy = try SnapshotError.wrap { () throws(SyscallError) in
+    let registers = try bpf.copy(of: thread, want: 0)
+    let want = try anonymousBytes(above: registers.registers[Registers.rsp], of: thread)
+    return want == 0 ? registers : try bpf.copy(of: thread, want: want)
+  }
   snapshot.process = copy.process
   for number in 0..<16 { snapshot.registers[number] = copy.registers[number] }
   snapshot.threadPointer = copy.threadPointer
@@ -73,13 +93,31 @@ private func fill(_ snapshot: inout Snapshot, by bpf: borrowing BPFSnapshot) thr
   snapshot.stack = copy.stack
 }
 
+/// How many bytes at `address` can be copied without asking a file system for them, which may never answer: none where a file is mapped
+/// there. The inspector reads such a stack, under a deadline, and objects to it.
+func anonymousBytes(above address: UInt64, of thread: UInt32) throws(SyscallError) -> Int {
+  switch try MemoryMap(of: thread).query(address) {
+  case .mapping(let mapping):
+    guard mapping.inode == 0 else { return 0 }
+    return Int(clamping: min(UInt64(Copier.stackBytes), mapping.end - address))
+  case .none: return 0
+  // Without PROCMAP_QUERY the inspector reads the stack.
+  case .notSupported: return 0
+  }
+}
+
 /// The process that a thread belongs to.
 func processOf(_ thread: UInt32) throws(SnapshotError) -> UInt32 {
   let text = try SnapshotError.wrap { () throws(SyscallError) in try procText(thread, "status") }
   do throws(ProcFSError) { return try threadGroup(status: text) } catch { throw .text(error) }
 }
 
-/// A small file of /proc/PID as text.
-func procText(_ process: UInt32, _ name: String) throws(SyscallError) -> String {
-  String(decoding: try readFile("/proc/\(process)/\(name)", limit: 65536), as: UTF8.self)
+func parentOf(_ process: UInt32) throws(SnapshotError) -> UInt32 {
+  let text = try SnapshotError.wrap { () throws(SyscallError) in try procText(process, "stat") }
+  do throws(ProcFSError) { return try ProcessStat(text).parent } catch { throw .text(error) }
+}
+
+/// A small file of /proc/PID, as bytes: names that processes choose stand in some.
+func procText(_ process: UInt32, _ name: String) throws(SyscallError) -> [UInt8] {
+  try readFile("/proc/\(process)/\(name)", limit: 65536)
 }

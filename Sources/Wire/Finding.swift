@@ -149,6 +149,8 @@ package struct Finding: Equatable, Sendable {
   package var unknown: Unknown?
   /// Frames walked, listed or not.
   package var depth: UInt32 = 0
+  /// The bytes that the request's `text` points to, up to a NUL or 256 of them; empty where the finding is clean or none were asked for.
+  package var text: [UInt8] = []
 
   package init() {}
 

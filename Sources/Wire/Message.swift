@@ -29,10 +29,14 @@ package struct Request: Equatable, Sendable {
   package var snapshot: Snapshot
   /// The most frames a walk may have.
   package var depth: UInt32
+  /// Where a path stands that the report of an objection is to show; nil for none. Whoever reads it may have to wait for whoever
+  /// provides the memory, so the supervisor does not.
+  package var text: UInt64?
 
-  package init(snapshot: Snapshot, depth: UInt32) {
+  package init(snapshot: Snapshot, depth: UInt32, text: UInt64? = nil) {
     self.snapshot = snapshot
     self.depth = depth
+    self.text = text
   }
 }
 
@@ -43,6 +47,7 @@ private enum Limit {
   static let path = 512
   static let buildID = 64
   static let function = 160
+  static let text = 256
 }
 
 extension Message {
@@ -57,6 +62,7 @@ extension Message {
     case .inspect(let request):
       out.put(Kind.inspect.rawValue)
       out.put(request.depth)
+      out.put(request.text)
       out.put(request.snapshot)
     case .openMapped(let start, let end):
       out.put(Kind.openMapped.rawValue)
@@ -83,7 +89,8 @@ extension Message {
     case .ready: self = .ready
     case .inspect:
       let depth = try input.take(UInt32.self)
-      self = .inspect(Request(snapshot: try input.takeSnapshot(), depth: depth))
+      let text = try input.takeOptional()
+      self = .inspect(Request(snapshot: try input.takeSnapshot(), depth: depth, text: text))
     case .openMapped: self = .openMapped(start: try input.take(), end: try input.take())
     case .mapped: self = .mapped(errno: try input.take())
     case .finding: self = .finding(try input.takeFinding())
@@ -110,6 +117,7 @@ extension Writer {
 
   fileprivate mutating func put(_ finding: Finding) {
     put(finding.depth)
+    put(Array(finding.text.prefix(Limit.text)))
     put(UInt32(min(finding.modules.count, Limit.modules)))
     for module in finding.modules.prefix(Limit.modules) {
       put(module.path, limit: Limit.path)
@@ -168,6 +176,7 @@ extension Reader {
   fileprivate mutating func takeFinding() throws(WireError) -> Finding {
     var finding = Finding()
     finding.depth = try take()
+    finding.text = try takeBytes(limit: Limit.text)
     for _ in 0..<(try takeCount(limit: Limit.modules)) {
       finding.modules.append(
         Module(path: try takeString(limit: Limit.path), buildID: try takeString(limit: Limit.buildID)))

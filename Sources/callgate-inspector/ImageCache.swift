@@ -81,7 +81,8 @@ final class ImageCache {
     let file = OpenFile(descriptor)
     let status: FileIdentity
     do throws(SyscallError) { status = try identity(of: file.descriptor) } catch { throw Unreadable() }
-    guard status.isRegular, let size = UInt64(exactly: status.size) else { throw Unreadable() }
+    // Without a link it is deleted, or was never a file of the image: memfd, O_TMPFILE, shared memory.
+    guard status.isRegular, status.links > 0, let size = UInt64(exactly: status.size) else { throw Unreadable() }
     let source = Source(sizeBytes: size) { (offset, count) throws(Source.Unreadable) in
       do throws(SyscallError) { return try Kernel.read(file.descriptor, at: offset, count: count) } catch { throw Source.Unreadable() }
     }

@@ -12,7 +12,7 @@ struct InspectedProcess: AddressSpace {
   /// Asked once each: an inspection sees one state of the mappings.
   private var seen: [Mapping] = []
   /// The text of the maps, where the kernel cannot be asked for one address.
-  private var text: String?
+  private var text: [UInt8]?
   /// The conversation with the supervisor broke off.
   private(set) var failure: Failure?
 
@@ -35,6 +35,9 @@ struct InspectedProcess: AddressSpace {
     guard !bytes.isEmpty else { throw Unreadable() }
     return bytes
   }
+
+  /// What a person is shown of a path: the bytes up to a NUL, at most 256.
+  func text(at address: UInt64) -> [UInt8] { Array(memory.value.read(address, count: 256).prefix { $0 != 0 }) }
 
   mutating func mapping(at address: UInt64) throws(Unreadable) -> Mapping? {
     if let known = seen.first(where: { $0.contains(address) }) { return known }
@@ -64,12 +67,12 @@ struct InspectedProcess: AddressSpace {
       case .none: return nil
       case .notSupported: break
       }
-      if text == nil { text = String(decoding: try map.value.text(limit: InspectedProcess.maxMapsBytes), as: UTF8.self) }
+      if text == nil { text = try map.value.text(limit: InspectedProcess.maxMapsBytes) }
     } catch {
       throw Unreadable()
     }
     do throws(ProcFSError) {
-      return try ProcFS.mapping(at: address, in: text ?? "").map { Mapping($0) }
+      return try ProcFS.mapping(at: address, in: text ?? []).map { Mapping($0) }
     } catch {
       throw Unreadable()
     }
@@ -94,9 +97,8 @@ extension Mapping {
 
   fileprivate init(_ line: MapsLine) {
     self.init(
-      start: line.start, end: line.end, fileOffset: line.fileOffset, isReadable: line.permissions.contains("r"),
-      isWritable: line.permissions.contains("w"), isExecutable: line.permissions.contains("x"),
-      isShared: line.permissions.hasSuffix("s"), backing: backingOf(line.name, inode: line.inode),
+      start: line.start, end: line.end, fileOffset: line.fileOffset, isReadable: line.isReadable, isWritable: line.isWritable,
+      isExecutable: line.isExecutable, isShared: line.isShared, backing: backingOf(line.name, inode: line.inode),
       device: UInt64(line.deviceMajor) << 32 | UInt64(line.deviceMinor), inode: line.inode, path: line.name)
   }
 }
@@ -109,10 +111,13 @@ private func backingOf(_ name: String, inode: UInt64) -> Backing {
     case "": return .anonymous
     case "[heap]": return .heap
     case "[stack]": return .mainStack
-    default: return name.hasPrefix("[anon:") ? .anonymous : .special
+    default: return name.utf8.starts(with: "[anon:".utf8) ? .anonymous : .special
     }
   }
-  if name.hasPrefix("/memfd:") { return .memfd }
-  // A file whose name really ends so is taken for a deleted one: refused, never believed.
-  return name.hasSuffix(" (deleted)") ? .deletedFile : .file
+  // By bytes: a Character can swallow what stands before or after it, and the file's name is the attacker's to choose.
+  if name.utf8.starts(with: "/memfd:".utf8) { return .memfd }
+  if name.utf8.first != UInt8(ascii: "/") { return .anonymous }
+  // A file whose name really ends so is taken for a deleted one: refused, never believed. That no file without a name is believed does
+  // not depend on this: ImageCache refuses one without links.
+  return name.utf8.reversed().starts(with: " (deleted)".utf8.reversed()) ? .deletedFile : .file
 }

@@ -15,6 +15,8 @@ func supervise(planFile: borrowing OwnedFD, ready: borrowing OwnedFD) throws(Ref
   }
   let plan = try Plan(decoding: bytes)
   guard try refusing(.supervisorNotStarted, { () throws(SyscallError) in try forkProcess() }) == .child else { exitNow(0) }
+  ignoreChildren()
+  try refusing(.supervisorNotStarted) { () throws(SyscallError) in try enterRoot() }
 
   let door = try refusing(.supervisorNotStarted) { () throws(SyscallError) in try UnixSocket.listening(at: plan.socketPath) }
   let inspectorProgram = try refusing(.supervisorNotStarted) { () throws(SyscallError) in try privateFile("callgate-inspector") }
@@ -46,13 +48,24 @@ func supervise(planFile: borrowing OwnedFD, ready: borrowing OwnedFD) throws(Ref
   leave(plan)
 }
 
-/// The reason of a kill stays for the engine until it deletes the container.
+/// The reason of a kill stays for the engine until it deletes the container. Where the container was deleted and made again meanwhile, the
+/// directory is another supervisor's.
 private func leave(_ plan: Plan) {
+  guard isOurs(plan) else { return }
   for path in [plan.socketPath, "\(plan.stateDirectory)/\(StateFile.supervisor)"] {
     do throws(SyscallError) { try remove(path) } catch {}
   }
   // Not empty: an exit reason is in it.
   do throws(SyscallError) { try removeDirectory(plan.stateDirectory) } catch {}
+}
+
+private func isOurs(_ plan: Plan) -> Bool {
+  do {
+    let text = try readFile("\(plan.stateDirectory)/\(StateFile.supervisor)", limit: 65536)
+    return try JSONValue(parsing: text)["supervisor"]?.integer() == processID
+  } catch {
+    return false
+  }
 }
 
 private func describe(_ plan: Plan, _ inspector: Inspector) -> JSONValue {

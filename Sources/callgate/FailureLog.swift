@@ -22,14 +22,15 @@ struct FailureLog {
 
   func write(_ refusal: Refusal) {
     let message = withoutEngineWords(refusal.description)
+    let now = timestamp(wallMilliseconds())
     let json = JSONValue.object([
-      JSONMember("level", .string("error")), JSONMember("msg", .string(message)), JSONMember("time", .string(timestamp(wallMilliseconds()))),
+      JSONMember("level", .string("error")), JSONMember("msg", .string(message)), JSONMember("time", .string(now)),
     ])
     let jsonLine = String(decoding: json.serialised(), as: UTF8.self)
     if let file, !file.isEmpty {
       // logrus' text form, as runc writes it without --log-format=json.
       let quoted = String(decoding: JSONValue.string(message).serialised(), as: UTF8.self)
-      let line = isJSON ? jsonLine : "time=\"\(timestamp(wallMilliseconds()))\" level=error msg=\(quoted)"
+      let line = isJSON ? jsonLine : "time=\"\(now)\" level=error msg=\(quoted)"
       do throws(SyscallError) { try appendToFile(file, Array("\(line)\n".utf8)) } catch { complain("callgate: \(error.plain)") }
     }
     complain(isJSON ? jsonLine : "callgate: \(message)")

@@ -79,7 +79,8 @@ private func tellDenial(_ plan: Plan) {
   let event: Event?
   do { event = Event(json: try JSONValue(parsing: try readFile(path, limit: 1 << 20))) } catch { return }
   if let event {
-    complain("callgate: killed pid \(event.process) (\(event.command)) at \(event.syscall)(\(event.arguments)): \(event.because) (\(event.code.rawValue))")
+    let call = "\(event.syscall)(\(event.arguments))"
+    complain("callgate: killed pid \(event.process) (\(event.command)) at \(call): \(event.because) (\(event.code.rawValue))")
     complain("callgate: the whole stack: callgatectl why \(plan.id) --last 1")
   }
   // The supervisor takes the rest away when the last of the command's processes is gone; it may have done so already.

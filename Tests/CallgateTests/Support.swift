@@ -10,6 +10,7 @@ import Testing
 final class Installation {
   let prefix: URL
   let bundle: URL
+  let hasBPF: Bool
   /// Unique, so that no test meets another's state directory.
   let id = "callgate-test-\(UUID())"
 
@@ -25,6 +26,13 @@ final class Installation {
       try FileManager.default.createSymbolicLink(
         at: prefix.appending(path: "libexec/callgate/\(name)"),
         withDestinationURL: Installation.program.deletingLastPathComponent().appending(path: name))
+    }
+    // A real one where this build has it: whether a supervisor can copy threads decides about the filter's flags.
+    let object = Installation.program.deletingLastPathComponent().appending(path: "callgate-snapshot.bpf.o")
+    hasBPF = FileManager.default.fileExists(atPath: object.path)
+    if hasBPF {
+      try FileManager.default.createSymbolicLink(
+        at: prefix.appending(path: "libexec/callgate/callgate-snapshot.bpf.o"), withDestinationURL: object)
     }
     let runtimePath = prefix.appending(path: "runtimes/\(runtime)").path
     try write("etc/callgate/config.toml", settings.contains("runtimes") ? settings : "runtimes = ['\(runtimePath)']\n" + settings)

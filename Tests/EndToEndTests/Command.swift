@@ -107,8 +107,8 @@ final class Running {
   }
 
   /// Waits for the end, and kills the whole process group where it does not come.
-  func end(within seconds: Double = 60) -> Outcome {
-    closeInput()
+  func end(within seconds: Double = 60, keepingInput: Bool = false) -> Outcome {
+    if !keepingInput { closeInput() }
     let late = !eventually(within: seconds) { !isRunning }
     if late {
       kill(-id, SIGKILL)

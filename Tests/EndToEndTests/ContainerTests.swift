@@ -14,9 +14,10 @@ extension EndToEnd {
       try engine.required()
       func outcome(_ gate: Engine.Gate) throws -> Outcome {
         let words = engine.run(command, as: Engine.freshName(), gate, terminal: terminal)
-        // A terminal for the engine to pass on; what script(1) runs is a shell's line.
+        guard terminal else { return try run(words) }
+        // A terminal for the engine to pass on; what script(1) runs is a shell's line. Its input stays open: an end of it would be echoed.
         let quoted = words.map { "'" + $0.replacingOccurrences(of: "'", with: "'\\''") + "'" }.joined(separator: " ")
-        return try run(terminal ? ["script", "-qec", quoted, "/dev/null"] : words)
+        return try Running(["script", "-qec", quoted, "/dev/null"]).end(keepingInput: true)
       }
       let plain = try outcome(.none)
       if let output { #expect(plain.output.contains(output), "plain: \(plain)", sourceLocation: sourceLocation) }

@@ -66,10 +66,11 @@ extension EndToEnd {
     @Test func `have the terminal`() throws {
       guard FileManager.default.isExecutableFile(atPath: "/usr/bin/script") else { try cancel("no script(1) here") }
       let inside = "bash -c 'test -t 0 && test -t 1 && stty size && echo a terminal'"
-      let alone = try run(["script", "-qec", inside, "/dev/null"])
+      let alone = try Running(["script", "-qec", inside, "/dev/null"]).end(keepingInput: true)
       #expect(alone.output.contains("a terminal"))
       try Callgate.required()
-      let supervised = try run(["script", "-qec", Callgate.run([]).joined(separator: " ") + " " + inside, "/dev/null"])
+      let line = Callgate.run([]).joined(separator: " ") + " " + inside
+      let supervised = try Running(["script", "-qec", line, "/dev/null"]).end(keepingInput: true)
       #expect(supervised.visible == alone.visible)
     }
 

@@ -23,15 +23,18 @@ private func withTrappedChild(_ serve: (borrowing Listener, CInt) throws -> Void
     return try wait(for: child)
   }
   do {
-    do {
-      let listener = try installFilter(trapGetppid, waitKillable: false)
-      try UnixSocket(try pair.theirs.duplicate()).send([1], descriptors: [listener.raw])
-    }
+    try enterFilter(sending: pair.theirs)
     let result = trappedCall()
     exitNow(result < 0 ? CInt(-result) : 100)
   } catch {
     exitNow(91)
   }
+}
+
+/// A function of its own, so that this process's copy of the listener is closed when it returns.
+private func enterFilter(sending socket: borrowing OwnedFD) throws {
+  let listener = try installFilter(trapGetppid, waitKillable: false)
+  try UnixSocket(try socket.duplicate()).send([1], descriptors: [listener.raw])
 }
 
 /// glibc hands the kernel's answer through: getppid(2) cannot fail.

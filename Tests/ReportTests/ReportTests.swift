@@ -10,7 +10,9 @@ import Wire
       id: "018f", time: 1_792_695_245_000, container: "web", profile: "default", outcome: .killed, code: .call, process: 4711,
       thread: 4712, command: "nginx", syscall: "execve", arguments: "\"/bin/sh\"",
       because: "frame 1, which returns to nginx+0x1a2c0 (parse_header+9), does not follow a call",
-      marks: [Event.Mark(frame: 1, check: "call", because: "frame 1, which returns to nginx+0x1a2c0 (parse_header+9), does not follow a call")],
+      marks: [
+        Event.Mark(frame: 1, check: "call", because: "frame 1, which returns to nginx+0x1a2c0 (parse_header+9), does not follow a call")
+      ],
       frames: [
         Event.Line(place: "libc.so.6+0xe0d7b", function: "execve+11", source: "cfi"),
         Event.Line(place: "nginx+0x1a2c0", function: "parse_header+9", source: ""),

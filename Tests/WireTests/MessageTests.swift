@@ -95,7 +95,8 @@ import Wire
   @Test func `what is too long is cut, not refused`() throws {
     var finding = Finding()
     finding.modules = [Module(path: String(repeating: "é", count: 4096), buildID: "")]
-    finding.frames = Array(repeating: Frame(module: 0, offset: 1, function: String(repeating: "f", count: 5000), functionOffset: 0, source: .cfi), count: 500)
+    finding.frames = Array(
+      repeating: Frame(module: 0, offset: 1, function: String(repeating: "f", count: 5000), functionOffset: 0, source: .cfi), count: 500)
     let bytes = Message.finding(finding).encode()
     #expect(bytes.count < Message.limit)
     guard case .finding(let back) = try Message(decoding: bytes) else {

@@ -109,7 +109,8 @@ static inline long clinux_close_range(unsigned first, unsigned last) {
 #define CLINUX_MAX_DESCRIPTORS 4
 
 /// sendmsg(2) of one buffer with `count` descriptors (SCM_RIGHTS, unix(7)).
-static inline long clinux_send(int socket, const void *_Nullable bytes, size_t length, const int *_Nullable fds, int count) {
+static inline long clinux_send(int socket, const void *_Nullable bytes, size_t length, const int *_Nullable fds, int count,
+                               int nonblocking) {
   union { char room[CMSG_SPACE(sizeof(int) * CLINUX_MAX_DESCRIPTORS)]; struct cmsghdr align; } control;
   struct iovec part = {(void *)bytes, length};
   struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
@@ -124,7 +125,7 @@ static inline long clinux_send(int socket, const void *_Nullable bytes, size_t l
     header->cmsg_len = CMSG_LEN(sizeof(int) * count);
     memcpy(CMSG_DATA(header), fds, sizeof(int) * count);
   }
-  return CLINUX_RESULT(sendmsg(socket, &message, MSG_NOSIGNAL));
+  return CLINUX_RESULT(sendmsg(socket, &message, MSG_NOSIGNAL | (nonblocking ? MSG_DONTWAIT : 0)));
 }
 
 /// recvmsg(2) into one buffer and at most CLINUX_MAX_DESCRIPTORS close-on-exec descriptors; `*count` says how many came,
