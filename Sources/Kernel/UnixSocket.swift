@@ -26,6 +26,17 @@ package struct UnixSocket: ~Copyable {
     return result
   }
 
+  /// Whether a process listens at `path`. A dead one leaves the file, but refuses; one that is too busy to take the caller is there.
+  package static func hasListener(at path: String) -> Bool {
+    do throws(SyscallError) {
+      let caller = try stream(SOCK_NONBLOCK)
+      try check("connect to", unsafe clinux_unix_address(caller.raw, path, 0))
+      return true
+    } catch {
+      return error.errno == EAGAIN
+    }
+  }
+
   package static func connected(to path: String) throws(SyscallError) -> UnixSocket {
     let result = try stream(SOCK_CLOEXEC)
     try check("connect to", unsafe clinux_unix_address(result.raw, path, 0), subject: path)

@@ -60,15 +60,9 @@ private func emptyDirectory(_ directory: String) throws(SyscallError) {
 /// The supervisor of a container that has just ended needs a moment to notice.
 private func goesSilent(_ path: String) -> Bool {
   let deadline = monotonicMilliseconds() + 3000
-  while somebodyListens(on: path) {
+  while UnixSocket.hasListener(at: path) {
     guard monotonicMilliseconds() < deadline else { return false }
     pause(milliseconds: 20)
   }
-  return true
-}
-
-/// A dead process leaves the file of its socket behind, but nobody answers there.
-private func somebodyListens(on path: String) -> Bool {
-  do throws(SyscallError) { _ = try UnixSocket.connected(to: path) } catch { return false }
   return true
 }
