@@ -10,11 +10,11 @@ extension EndToEnd {
       _ body: (_ command: Running, _ supervisor: Int32, _ inspector: Int32) throws -> Void
     ) throws {
       try Callgate.required()
-      let before = (Callgate.allSupervisors(), Callgate.allProcesses(of: "callgate-inspector"))
+      let before = (Callgate.processes(of: "callgate-supervisor"), Callgate.processes(of: "callgate-inspector"))
       let running = try Running(Callgate.run(["bash", "-c", "/bin/true; /bin/true; echo ready; read line"]))
       try running.awaitOutput("ready")
-      let supervisors = Callgate.allSupervisors().subtracting(before.0)
-      let inspectors = Callgate.allProcesses(of: "callgate-inspector").subtracting(before.1)
+      let supervisors = Callgate.processes(of: "callgate-supervisor").subtracting(before.0)
+      let inspectors = Callgate.processes(of: "callgate-inspector").subtracting(before.1)
       guard supervisors.count == 1, inspectors.count == 1 else { throw Unexpected("not one of each: \(supervisors), \(inspectors)") }
       try body(running, supervisors.first!, inspectors.first!)
       let outcome = running.end(within: 20)
@@ -121,8 +121,7 @@ extension EndToEnd {
         }
         #expect(try link(supervisor, "cwd") == "/")
         // A session of its own, without a terminal, and not the caller's child.
-        let text = try String(contentsOfFile: "/proc/\(supervisor)/stat", encoding: .utf8)
-        let fields = text[text.lastIndex(of: ")")!...].split(separator: " ").dropFirst().map(String.init)
+        let fields = try Callgate.stat(of: supervisor)
         #expect(fields[1] != "\(command.id)", "its parent is the caller")
         #expect(fields[3] != "\(getsid(0))" && fields[3] != "\(getsid(command.id))", "it is in the caller's session")
         #expect(fields[4] == "0", "it has a terminal")
@@ -132,12 +131,12 @@ extension EndToEnd {
     @Test func `the supervisor keeps no terminal`() throws {
       guard FileManager.default.isExecutableFile(atPath: "/usr/bin/script") else { try cancel("no script(1) here") }
       try Callgate.required()
-      let before = Callgate.allSupervisors()
+      let before = Callgate.processes(of: "callgate-supervisor")
       let inside = Callgate.run([]).joined(separator: " ") + " bash -c 'tty; echo ready; read line'"
       let running = try Running(["script", "-qec", inside, "/dev/null"])
       try running.awaitOutput("ready")
       #expect(running.output.contains("/dev/pts/"))
-      let supervisors = Callgate.allSupervisors().subtracting(before)
+      let supervisors = Callgate.processes(of: "callgate-supervisor").subtracting(before)
       #expect(supervisors.count == 1)
       for supervisor in supervisors {
         #expect(try !descriptors(of: supervisor).values.contains { $0.hasPrefix("/dev/pts/") || $0.hasPrefix("/dev/tty") })

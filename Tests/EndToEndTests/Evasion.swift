@@ -176,28 +176,35 @@ final class RuntimeBundle {
     try EndToEndTests.run([runtime, "--root", folder.file("root")] + words, within: seconds)
   }
 
-  /// Creates and starts it; the supervisor that it got.
+  /// Creates and starts it; the supervisor that it got, by root's record of it.
   func start() throws -> Int32 {
-    let before = Callgate.allSupervisors()
     let created = try call("create", "--bundle", path, name)
     guard created.status == 0 else { throw Unexpected("not created: \(created)") }
     let started = try call("start", name)
     guard started.status == 0 else { throw Unexpected("not started: \(started)") }
-    let new = Callgate.allSupervisors().subtracting(before)
-    guard new.count == 1, let supervisor = new.first else { throw Unexpected("not one new supervisor but \(new)") }
-    return supervisor
+    let places = try FileManager.default.contentsOfDirectory(atPath: "/run/callgate").filter { $0.hasPrefix(name + "-") }
+    guard places.count == 1, let data = FileManager.default.contents(atPath: "/run/callgate/\(places[0])/supervisor.json"),
+      let record = try JSONSerialization.jsonObject(with: data) as? [String: Any], let supervisor = record["supervisor"] as? Int
+    else { throw Unexpected("no record of a supervisor of \(name): \(places)") }
+    return Int32(supervisor)
   }
 }
 
 extension Callgate {
-  /// The processes that run a program of this name, wherever it is installed.
-  static func allProcesses(of name: String) -> Set<Int32> {
+  /// The processes that run one of our programs from below `folder`.
+  static func processes(of name: String, under folder: String) -> Set<Int32> {
     let all = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
     return Set(
       all.compactMap(Int32.init).filter { id in
-        (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(id)/exe"))?.hasSuffix("/" + name) ?? false
+        guard let path = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(id)/exe") else { return false }
+        return path.hasPrefix(folder + "/") && path.hasSuffix("/" + name)
       })
   }
 
-  static func allSupervisors() -> Set<Int32> { allProcesses(of: "callgate-supervisor") }
+  /// The fields of /proc/PID/stat behind the name: state, parent, group, session, terminal, ….
+  static func stat(of process: Int32) throws -> [String] {
+    let text = try String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8)
+    guard let end = text.lastIndex(of: ")") else { throw Unexpected("stat of \(process): \(text)") }
+    return text[end...].split(separator: " ").dropFirst().map(String.init)
+  }
 }

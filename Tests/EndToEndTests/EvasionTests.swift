@@ -5,37 +5,45 @@ import Testing
 extension EndToEnd {
   /// Attackers who know how callgate looks at a process, and change what it looks at.
   @Suite struct `Evasions` {
-    static let credentials = ["only-credentials": "{trap: [\"@credentials\"]}"]
+    /// What does not trap execve: calls that the low-level runtime makes too, and one that it does not make.
+    static let withoutExec = ["only-credentials": "{trap: [\"@credentials\"]}", "only-personality": "{trap: [personality]}"]
+    static let calls = [("only-credentials", "117"), ("only-personality", "135")]
 
     // MARK: Code
 
     /// Without @exec nothing tells by a trapped execve that the program has begun: it must be known all the same.
-    @Test func `code in anonymous memory is seen under a profile that does not trap execve`() throws {
-      let command = try Evasion.command("anonymous-code")
-      let alone = try run(command, within: 20).possible()
-      #expect(alone.evaded && alone.output.contains("evaded in a child"), "\(alone)")
-      try Callgate.required()
-      let installed = try Installed(profiles: Self.credentials)
-      let outcome = try run(installed.run(command, profile: "only-credentials"), within: 40)
-      #expect(!outcome.evaded && outcome.killed, "\(outcome)")
-      #expect(outcome.output.contains("the child was killed by 9"), "\(outcome)")
-      #expect(outcome.errors.contains("CG4002"), "\(outcome)")
+    @Test(arguments: calls)
+    func `code in anonymous memory is seen under a profile that does not trap execve`(_ profile: String, _ call: String) throws {
+      let installed = try Installed(profiles: Self.withoutExec)
+      for order in ["parent", "child"] {
+        let command = try Evasion.command("anonymous-code", [call, order])
+        let alone = try run(command, within: 20).possible()
+        #expect(alone.evaded && alone.output.contains("evaded in a child"), "\(alone)")
+        try Callgate.required()
+        let outcome = try run(installed.run(command, profile: profile), within: 40)
+        #expect(!outcome.evaded && outcome.killed && outcome.errors.contains("CG4002"), "\(order) first: \(outcome)")
+        if order == "child" { #expect(outcome.output.contains("the child was killed by 9"), "\(outcome)") }
+      }
     }
 
-    @Test(arguments: [Engine.podmanCrun, .podmanRunc])
-    func `code in anonymous memory is seen in a container whose profile does not trap execve`(_ engine: Engine) throws {
+    @Test(arguments: [Engine.podmanCrun, .podmanRunc], calls)
+    func `code in anonymous memory is seen in a container whose profile does not trap execve`(
+      _ engine: Engine, _ call: (profile: String, number: String)
+    ) throws {
       try engine.required()
       try Callgate.required()
-      let installed = try Installed(profiles: Self.credentials, over: engine.lowLevel)
+      let installed = try Installed(profiles: Self.withoutExec, over: engine.lowLevel)
       let folder = try Evasion.folder()
-      let plain = try RuntimeBundle(["/tmp/shared/anonymous-code"], under: engine.runtime(.none), sharing: folder)
-      let alone = try plain.call("run", "--bundle", plain.path, plain.name)
-      #expect(alone.evaded, "\(alone)")
-      let bundle = try RuntimeBundle(
-        ["/tmp/shared/anonymous-code"], under: installed.runtime, profile: "only-credentials", sharing: folder)
-      let outcome = try bundle.call("run", "--bundle", bundle.path, bundle.name)
-      #expect(!outcome.evaded && outcome.killed, "\(outcome)")
-      #expect(outcome.output.contains("the child was killed by 9"), "\(outcome)")
+      for order in ["parent", "child"] {
+        let command = ["/tmp/shared/anonymous-code", call.number, order]
+        let plain = try RuntimeBundle(command, under: engine.runtime(.none), sharing: folder)
+        let alone = try plain.call("run", "--bundle", plain.path, plain.name)
+        #expect(alone.evaded, "\(alone)")
+        let bundle = try RuntimeBundle(command, under: installed.runtime, profile: call.profile, sharing: folder)
+        let outcome = try bundle.call("run", "--bundle", bundle.path, bundle.name)
+        #expect(!outcome.evaded && outcome.killed, "\(order) first: \(outcome)")
+        if order == "child" { #expect(outcome.output.contains("the child was killed by 9"), "\(outcome)") }
+      }
     }
 
     /// U+0301 joins to the character before it, U+0600 to the one behind it: "/memfd:" and " (deleted)" are then not what they were.
@@ -162,18 +170,30 @@ extension EndToEnd {
     /// Starts a command of two processes: the judgement of one's call waits for the attacker's answer, which never comes; the other
     /// wants to go on. Then all of it is ended, the attacker's server still being silent.
     private func expectOthersGoOn(_ command: [String]) throws {
-      let before = Callgate.allSupervisors()
+      let before = Callgate.processes(of: "callgate-supervisor")
       let running = try Running(Callgate.run(command))
+      _ = eventually(within: 10) { running.output.contains("\n") }
+      if running.output.hasPrefix("impossible") { try cancel(running.output) }
+      // Of its processes the one that is no other's child.
+      let new = Callgate.processes(of: "callgate-supervisor").subtracting(before)
+      let supervisors = try new.filter { try !new.contains(Int32(Callgate.stat(of: $0)[1]) ?? 0) }
+      guard supervisors.count == 1, let supervisor = supervisors.first else { throw Unexpected("not one supervisor: \(new)") }
       _ = eventually(within: 30) { running.output.hasSuffix("\nanswered\n") }
-      if let line = running.output.split(separator: "\n").first(where: { $0.hasPrefix("impossible") }) { try cancel(String(line)) }
       #expect(running.output.hasSuffix("\nanswered\n"), "the other process waits, too. \(running.output)\(running.errors)")
 
-      // The end of all processes is the end of the supervisor, whatever it waits for.
+      // The end of all processes is the end of the supervisor. A child of it that waits in the kernel cannot be ended by anybody; but it
+      // must not hold what the supervisor held.
+      for child in Callgate.processes(of: "callgate-supervisor").subtracting(before).subtracting(supervisors) {
+        guard let numbers = try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(child)/fd") else { continue }
+        let held = numbers.compactMap { try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(child)/fd/\($0)") }
+        #expect(!held.contains { $0.contains("seccomp") }, "a child of the supervisor that may stay for ever holds the listener: \(held)")
+      }
       let line = running.output.split(separator: "\n").first { $0.hasPrefix("child ") }
       if let child = line.flatMap({ pid_t($0.dropFirst(6)) }) { kill(child, SIGKILL) }
       let outcome = running.end(within: 20)
       #expect(!outcome.late && !outcome.evaded, "\(outcome)")
-      #expect(eventually(within: 20) { Callgate.allSupervisors() == before }, "the supervisor has not ended")
+      #expect(
+        eventually(within: 20) { !Callgate.processes(of: "callgate-supervisor").contains(supervisor) }, "the supervisor has not ended")
     }
 
     /// The judge needs memory or a file that a server of the attacker's own does not give. Nobody else may wait for that.
@@ -193,6 +213,10 @@ extension EndToEnd {
       try expectOthersGoOn(try Evasion.command("silent-server", [what, file]))
       let reader = try run(["timeout", "--signal", "KILL", "1", "cat", file], within: 10)
       #expect(reader.killed, "the server answers: nothing was tested. \(reader)")
+      // With the server's end nobody waits any longer.
+      let late = { Callgate.processes(of: "callgate-supervisor").filter { (try? Callgate.stat(of: $0)[0]) == "D" } }
+      kill(server.id, SIGKILL)
+      #expect(eventually(within: 10) { late().isEmpty }, "\(late())")
     }
 
     @Test func `memory whose faults nobody handles blocks nobody else`() throws {
@@ -229,7 +253,7 @@ extension EndToEnd {
       let first = try bundle.start()
       try works(bundle)
       kill(first, SIGKILL)
-      #expect(eventually { !Callgate.allSupervisors().contains(first) })
+      #expect(eventually { !Callgate.processes(of: "callgate-supervisor").contains(first) })
       #expect(try bundle.call("delete", "--force", bundle.name).status == 0)
       _ = try bundle.start()
       try works(bundle)
@@ -245,14 +269,14 @@ extension EndToEnd {
       kill(first, SIGSTOP)
       defer {
         kill(first, SIGCONT)
-        if !eventually(within: 10, { !Callgate.allSupervisors().contains(first) }) { kill(first, SIGKILL) }
+        if !eventually(within: 10, { !Callgate.processes(of: "callgate-supervisor").contains(first) }) { kill(first, SIGKILL) }
       }
       #expect(try bundle.call("delete", "--force", bundle.name).status == 0)
       let second = try bundle.start()
       try works(bundle)
       kill(first, SIGCONT)
-      #expect(eventually { !Callgate.allSupervisors().contains(first) }, "the old supervisor has nothing left to do")
-      #expect(Callgate.allSupervisors().contains(second))
+      #expect(eventually { !Callgate.processes(of: "callgate-supervisor").contains(first) }, "the old supervisor has nothing left to do")
+      #expect(Callgate.processes(of: "callgate-supervisor").contains(second))
       try works(bundle)
     }
   }

@@ -57,10 +57,9 @@ extension EndToEnd {
     @Test func `is left with nothing to clear away`() throws {
       let (user, installed) = (try OrdinaryUser(), try Installed())
       try user.required(installed)
-      let before = Callgate.allSupervisors()
       let outcome = try run(user.command(installed.run(["bash", "-c", "/bin/true; /bin/echo done"])))
       #expect(outcome.output == "done\n" && outcome.status == 0, "\(outcome)")
-      #expect(eventually { Callgate.allSupervisors() == before })
+      #expect(eventually { Callgate.processes(of: "callgate-supervisor", under: installed.folder.path).isEmpty })
       let state = user.home.file("runtime/callgate")
       #expect(eventually { (try? FileManager.default.contentsOfDirectory(atPath: state)) == [] }, "\(state)")
     }
