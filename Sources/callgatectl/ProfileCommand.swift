@@ -25,10 +25,20 @@ struct ProfileCommand: ParsableCommand {
 
     func run() throws {
       for group in Group.all {
-        print("\(group.name)  \(group.sentence)")
+        print("\(group.name)\n\(wrapped(group.sentence, width: 78, indent: 2))")
         for trap in group.traps { print("    \(trap.syscall)\(condition(trap))") }
         for name in group.absent { print("    \(name)  answered with ENOSYS") }
       }
+    }
+
+    /// Whole words, at most `width` columns a line.
+    private func wrapped(_ text: String, width: Int, indent: Int) -> String {
+      var lines = [""]
+      for word in text.split(separator: " ") {
+        if !lines[lines.count - 1].isEmpty, indent + lines[lines.count - 1].count + 1 + word.count > width { lines.append("") }
+        lines[lines.count - 1] += (lines[lines.count - 1].isEmpty ? "" : " ") + word
+      }
+      return lines.map { String(repeating: " ", count: indent) + $0 }.joined(separator: "\n")
     }
 
     private func condition(_ trap: Trap) -> String {

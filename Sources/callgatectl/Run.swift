@@ -22,7 +22,12 @@ struct Run: ParsableCommand {
 
   func run() throws {
     var command = self.command
-    if command.first == "--" { command.removeFirst() }
+    switch command.first {
+    case "--": command.removeFirst()
+    case "-h", "--help": throw CleanExit.helpRequest(self)
+    case let word? where word.hasPrefix("-"): throw ValidationError("unknown option '\(word)'; a command that begins so goes behind --")
+    default: break
+    }
     guard !command.isEmpty else { throw ValidationError("a command is missing: callgatectl run -- COMMAND…") }
 
     let locations = try Locations.own()
