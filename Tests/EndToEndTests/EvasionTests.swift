@@ -1,0 +1,283 @@
+import Foundation
+import Glibc
+import Testing
+
+extension EndToEnd {
+  /// Attackers who know how callgate looks at a process, and change what it looks at.
+  @Suite struct `Evasions` {
+    /// What does not trap execve: calls that the low-level runtime makes too, and one that it does not make.
+    static let withoutExec = ["only-credentials": "{trap: [\"@credentials\"]}", "only-personality": "{trap: [personality]}"]
+    static let calls = [("only-credentials", "117"), ("only-personality", "135")]
+
+    // MARK: Code
+
+    /// Without @exec nothing tells by a trapped execve that the program has begun: it must be known all the same.
+    @Test(arguments: calls)
+    func `code in anonymous memory is seen under a profile that does not trap execve`(_ profile: String, _ call: String) throws {
+      let installed = try Installed(profiles: Self.withoutExec)
+      for order in ["parent", "child"] {
+        let command = try Evasion.command("anonymous-code", [call, order])
+        let alone = try run(command, within: 20).possible()
+        #expect(alone.evaded && alone.output.contains("evaded in a child"), "\(alone)")
+        try Callgate.required()
+        let outcome = try run(installed.run(command, profile: profile), within: 40)
+        #expect(!outcome.evaded && outcome.killed && outcome.errors.contains("CG4002"), "\(order) first: \(outcome)")
+        if order == "child" { #expect(outcome.output.contains("the child was killed by 9"), "\(outcome)") }
+      }
+    }
+
+    @Test(arguments: [Engine.podmanCrun, .podmanRunc], calls)
+    func `code in anonymous memory is seen in a container whose profile does not trap execve`(
+      _ engine: Engine, _ call: (profile: String, number: String)
+    ) throws {
+      try engine.required()
+      try Callgate.required()
+      let installed = try Installed(profiles: Self.withoutExec, over: engine.lowLevel)
+      let folder = try Evasion.folder()
+      for order in ["parent", "child"] {
+        let command = ["/tmp/shared/anonymous-code", call.number, order]
+        let plain = try RuntimeBundle(command, under: engine.runtime(.none), sharing: folder)
+        let alone = try plain.call("run", "--bundle", plain.path, plain.name)
+        #expect(alone.evaded, "\(alone)")
+        let bundle = try RuntimeBundle(command, under: installed.runtime, profile: call.profile, sharing: folder)
+        let outcome = try bundle.call("run", "--bundle", bundle.path, bundle.name)
+        #expect(!outcome.evaded && outcome.killed, "\(order) first: \(outcome)")
+        if order == "child" { #expect(outcome.output.contains("the child was killed by 9"), "\(outcome)") }
+      }
+    }
+
+    /// U+0301 joins to the character before it, U+0600 to the one behind it: "/memfd:" and " (deleted)" are then not what they were.
+    static let names = ["plain", "\u{301}x\u{600}", "\u{301}", "\u{600}", "x (deleted)\u{600}", "[vdso]", "\u{200d}\n\u{600}"]
+
+    @Test(arguments: ["memfd", "deleted"], names)
+    func `code of a file that has vanished is seen whatever its name is`(_ kind: String, _ name: String) throws {
+      let folder = try Folder()
+      let payload = try Evasion.folder() + "/payload"
+      try expectKilled(
+        try Evasion.command("vanished-file", [kind, payload, name]), by: Callgate.run([]), for: ["CG4002"], in: folder)
+    }
+
+    // MARK: Stacks
+
+    @Test(arguments: Place.allCases, ["heap", "bss", "mapping"]) func `a pivot is seen`(_ place: Place, _ target: String) throws {
+      try place.enter { supervised, alone, evasions in
+        let command = try Evasion.command("pivot", [target], in: evasions.path)
+        let free = try run(alone + command, within: 20).possible()
+        #expect(free.evaded, "alone: \(free)")
+        let outcome = try run(supervised + command, within: 40)
+        #expect(!outcome.evaded && outcome.killed && outcome.errors.contains("CG4006"), "\(outcome)")
+      }
+    }
+
+    /// The place might be a thread's stack; the chain is not a thread's.
+    @Test(arguments: Place.allCases) func `a pivot to memory joined to the thread's TLS is seen`(_ place: Place) throws {
+      try place.enter { supervised, alone, evasions in
+        let command = try Evasion.command("pivot", ["beside-tls"], in: evasions.path)
+        let free = try run(alone + command, within: 20).possible()
+        #expect(free.evaded, "alone: \(free)")
+        let outcome = try run(supervised + command, within: 40)
+        #expect(!outcome.evaded && outcome.killed, "\(outcome)")
+        #expect(outcome.errors.contains("CG4006") || outcome.errors.contains("CG4007"), "\(outcome)")
+      }
+    }
+
+    @Test(arguments: Place.allCases) func `a thread's chain in memory far from everything is seen`(_ place: Place) throws {
+      try place.enter { supervised, alone, evasions in
+        let command = try Evasion.command("thread-chain", ["mapping"], in: evasions.path)
+        let free = try run(alone + command, within: 20).possible()
+        #expect(free.evaded, "alone: \(free)")
+        let outcome = try run(supervised + command, within: 40)
+        #expect(!outcome.evaded && outcome.killed && outcome.errors.contains("CG4006"), "\(outcome)")
+      }
+    }
+
+    /// A limit: the child of a fork in a thread is its process's first thread, too, and its stack lies just so.
+    @Test func `a thread's chain in memory joined to the first thread's TLS is missed, a known limit`() throws {
+      let command = try Evasion.command("thread-chain", ["beside-tls"])
+      let alone = try run(command, within: 20).possible()
+      #expect(alone.evaded, "alone: \(alone)")
+      try Callgate.required()
+      let outcome = try run(Callgate.run(command), within: 40)
+      #expect(outcome.evaded, "it is stopped now: move it to the evasions that are seen. \(outcome)")
+    }
+
+    @Test(arguments: Place.allCases) func `the start of the stack cannot be moved`(_ place: Place) throws {
+      try place.enter { supervised, alone, evasions in
+        let command = try Evasion.command("moved-start", in: evasions.path)
+        let free = try run(alone + command, within: 20).possible()
+        #expect(free.evaded && free.output.contains("prctl: done"), "alone: \(free)")
+        let outcome = try run(supervised + command, within: 40)
+        #expect(outcome.output.contains("prctl: EPERM"), "\(outcome)")
+        #expect(!outcome.evaded && outcome.killed && outcome.errors.contains("CG4006"), "\(outcome)")
+      }
+    }
+
+    @Test(arguments: Place.allCases) func `a process's name is not taken for more than a name`(_ place: Place) throws {
+      try place.enter { supervised, alone, evasions in
+        let command = try Evasion.command("false-name", in: evasions.path)
+        let free = try run(alone + command, within: 20).possible()
+        #expect(free.evaded, "alone: \(free)")
+        let outcome = try run(supervised + command, within: 40)
+        #expect(!outcome.evaded && outcome.killed && outcome.errors.contains("CG4006"), "\(outcome)")
+      }
+    }
+
+    // MARK: Other ways into the kernel
+
+    private func answers(to way: String) throws -> (alone: Outcome, supervised: Outcome) {
+      let command = try Evasion.command("other-entry", [way])
+      let alone = try run(command, within: 20).possible()
+      try Callgate.required()
+      return (alone, try run(Callgate.run(command), within: 40))
+    }
+
+    @Test func `a system call that is newer than callgate does not exist`() throws {
+      let (alone, supervised) = try answers(to: "newer")
+      if alone.output.contains("ENOSYS") { try cancel("this kernel has no open_tree_attr") }
+      #expect(supervised.output == "answer: ENOSYS\n" && supervised.status == 0, "\(supervised)")
+    }
+
+    @Test func `io_uring does not exist`() throws {
+      let (alone, supervised) = try answers(to: "io_uring")
+      if alone.output.contains("ENOSYS") || alone.output.contains("EPERM") { try cancel("this kernel offers no io_uring: \(alone.output)") }
+      #expect(supervised.output == "answer: ENOSYS\n" && supervised.status == 0, "\(supervised)")
+    }
+
+    @Test(arguments: ["x32", "int80"]) func `the other system call tables are closed`(_ way: String) throws {
+      let (alone, supervised) = try answers(to: way)
+      if !alone.evaded { print("note: \(way) is not to be had in this kernel either: \(alone.output)") }
+      #expect(!supervised.evaded, "\(supervised)")
+      #expect(supervised.status == 128 + SIGSYS || supervised.output == "answer: ENOSYS\n", "\(supervised)")
+    }
+
+    // MARK: Attempts
+
+    /// Documented: what is killed is the process that made the call. One that shares its memory lives on, and may try again.
+    @Test(arguments: Place.allCases) func `of processes that share memory only the one that called is killed`(_ place: Place) throws {
+      try place.enter { supervised, alone, evasions in
+        let command = try Evasion.command("shared-memory", in: evasions.path)
+        let free = try run(alone + command, within: 20).possible()
+        #expect(free.output.contains("evaded in attempt 3"), "alone: \(free)")
+        let outcome = try run(supervised + command, within: 40)
+        #expect(!outcome.evaded, "\(outcome)")
+        let expected = (1...3).map { "attempt \($0): killed by 9\n" }.joined() + "the process goes on\n"
+        #expect(outcome.output == expected && outcome.status == 0, "\(outcome)")
+      }
+    }
+
+    // MARK: What waits for the attacker
+
+    /// Starts a command of two processes: the judgement of one's call waits for the attacker's answer, which never comes; the other
+    /// wants to go on. Then all of it is ended, the attacker's server still being silent.
+    private func expectOthersGoOn(_ command: [String]) throws {
+      let before = Callgate.processes(of: "callgate-supervisor")
+      let running = try Running(Callgate.run(command))
+      _ = eventually(within: 10) { running.output.contains("\n") }
+      if running.output.hasPrefix("impossible") { try cancel(running.output) }
+      // Of its processes the one that is no other's child.
+      let new = Callgate.processes(of: "callgate-supervisor").subtracting(before)
+      let supervisors = try new.filter { try !new.contains(Int32(Callgate.stat(of: $0)[1]) ?? 0) }
+      guard supervisors.count == 1, let supervisor = supervisors.first else { throw Unexpected("not one supervisor: \(new)") }
+      _ = eventually(within: 30) { running.output.hasSuffix("\nanswered\n") }
+      #expect(running.output.hasSuffix("\nanswered\n"), "the other process waits, too. \(running.output)\(running.errors)")
+
+      // The end of all processes is the end of the supervisor. A child of it that waits in the kernel cannot be ended by anybody; but it
+      // must not hold what the supervisor held.
+      for child in Callgate.processes(of: "callgate-supervisor").subtracting(before).subtracting(supervisors) {
+        guard let numbers = try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(child)/fd") else { continue }
+        let held = numbers.compactMap { try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(child)/fd/\($0)") }
+        #expect(!held.contains { $0.contains("seccomp") }, "a child of the supervisor that may stay for ever holds the listener: \(held)")
+      }
+      let line = running.output.split(separator: "\n").first { $0.hasPrefix("child ") }
+      if let child = line.flatMap({ pid_t($0.dropFirst(6)) }) { kill(child, SIGKILL) }
+      let outcome = running.end(within: 20)
+      #expect(!outcome.late && !outcome.evaded, "\(outcome)")
+      #expect(
+        eventually(within: 20) { !Callgate.processes(of: "callgate-supervisor").contains(supervisor) }, "the supervisor has not ended")
+    }
+
+    /// The judge needs memory or a file that a server of the attacker's own does not give. Nobody else may wait for that.
+    @Test(arguments: ["stack", "code"]) func `a silent file server blocks nobody else`(_ what: String) throws {
+      guard geteuid() == 0 else { try cancel("not root") }
+      guard FileManager.default.isWritableFile(atPath: "/dev/fuse") else { try cancel("no /dev/fuse here") }
+      try Callgate.required()
+      let folder = try Folder()
+      let file = folder.file("mount/f")
+      try FileManager.default.createDirectory(atPath: folder.file("mount"), withIntermediateDirectories: false)
+      // The server ends with this function at the latest: all who still wait for it then get an error.
+      let server = try Running(
+        try Evasion.command("fuse-server", [folder.file("mount"), try Evasion.folder() + "/payload", what]))
+      defer { _ = try? run(["umount", "-l", folder.file("mount")], within: 10) }
+      guard eventually(within: 10, { server.output.contains("\n") }) else { throw Unexpected("no file server: \(server.errors)") }
+      if server.output.hasPrefix("impossible") { try cancel(server.output) }
+      try expectOthersGoOn(try Evasion.command("silent-server", [what, file]))
+      let reader = try run(["timeout", "--signal", "KILL", "1", "cat", file], within: 10)
+      #expect(reader.killed, "the server answers: nothing was tested. \(reader)")
+      // With the server's end nobody waits any longer.
+      let late = { Callgate.processes(of: "callgate-supervisor").filter { (try? Callgate.stat(of: $0)[0]) == "D" } }
+      kill(server.id, SIGKILL)
+      #expect(eventually(within: 10) { late().isEmpty }, "\(late())")
+    }
+
+    @Test func `memory whose faults nobody handles blocks nobody else`() throws {
+      try Callgate.required()
+      try expectOthersGoOn(try Evasion.command("silent-server", ["fault", "-"]))
+    }
+  }
+
+  /// What is done again and again goes well again and again.
+  @Suite struct `Starts` {
+    @Test(arguments: [Engine.podmanCrun, .podmanRunc]) func `succeed every time`(_ engine: Engine) throws {
+      try engine.required()
+      try Callgate.required()
+      let bundle = try RuntimeBundle(["/bin/true"], under: engine.runtime(.untrusted))
+      for number in 1...25 {
+        let outcome = try bundle.call("run", "--bundle", bundle.path, "\(bundle.name)-\(number)")
+        #expect(outcome.status == 0, "start \(number): \(outcome)")
+        if outcome.late { _ = try bundle.call("delete", "--force", "\(bundle.name)-\(number)") }
+      }
+    }
+  }
+
+  /// An id can be used again, whatever became of the supervisor that had it.
+  @Suite struct `A container of the same name` {
+    private func works(_ bundle: RuntimeBundle, sourceLocation: SourceLocation = #_sourceLocation) throws {
+      let inside = try bundle.call("exec", bundle.name, "sh", "-c", "/bin/echo inside")
+      #expect(inside.output == "inside\n" && inside.status == 0, "\(inside)", sourceLocation: sourceLocation)
+    }
+
+    @Test(arguments: [Engine.podmanCrun, .podmanRunc]) func `starts where a dead supervisor was`(_ engine: Engine) throws {
+      try engine.required()
+      try Callgate.required()
+      let bundle = try RuntimeBundle(["sleep", "1000"], under: engine.runtime(.untrusted))
+      let first = try bundle.start()
+      try works(bundle)
+      kill(first, SIGKILL)
+      #expect(eventually { !Callgate.processes(of: "callgate-supervisor").contains(first) })
+      #expect(try bundle.call("delete", "--force", bundle.name).status == 0)
+      _ = try bundle.start()
+      try works(bundle)
+    }
+
+    /// What the old supervisor takes away when it continues is its own.
+    @Test(arguments: [Engine.podmanCrun, .podmanRunc]) func `is not harmed by a supervisor that was stopped`(_ engine: Engine) throws {
+      try engine.required()
+      try Callgate.required()
+      let bundle = try RuntimeBundle(["sleep", "1000"], under: engine.runtime(.untrusted))
+      let first = try bundle.start()
+      try works(bundle)
+      kill(first, SIGSTOP)
+      defer {
+        kill(first, SIGCONT)
+        if !eventually(within: 10, { !Callgate.processes(of: "callgate-supervisor").contains(first) }) { kill(first, SIGKILL) }
+      }
+      #expect(try bundle.call("delete", "--force", bundle.name).status == 0)
+      let second = try bundle.start()
+      try works(bundle)
+      kill(first, SIGCONT)
+      #expect(eventually { !Callgate.processes(of: "callgate-supervisor").contains(first) }, "the old supervisor has nothing left to do")
+      #expect(Callgate.processes(of: "callgate-supervisor").contains(second))
+      try works(bundle)
+    }
+  }
+}
