@@ -1,32 +1,59 @@
 internal import CLinux
 internal import Glibc
 
-/// Opens a mapped file without ever waiting longer than `milliseconds` (ETIMEDOUT): opening asks the file's file system, and a FUSE
-/// server, or a network that is gone, may never answer.
+/// Opens mapped files without ever waiting for long: opening asks the file's file system, and a FUSE server, or a network that is gone,
+/// may never answer.
 ///
-/// Files of the kernel's own file systems are opened here. Any other is opened by a child, which is killed if it is late; where even that
-/// cannot end it, it stays behind and not this process.
-package func openMappedPatiently(
-  by thread: UInt32, start: UInt64, end: UInt64, milliseconds: CInt
-) throws(SyscallError) -> OwnedFD {
-  guard case .mapping(let mapping) = try MemoryMap(of: thread).query(start) else { throw SyscallError("find the mapping", errno: ESTALE) }
-  if try isLocal(mapping, of: thread) { return try openMapped(by: thread, start: start, end: end) }
+/// Files of the kernel's own file systems are opened here. Any other is opened by a child, which is killed if it is late. Where even that
+/// cannot end it, it stays behind, with nothing of ours in its hands, and until it is gone no other such file is opened.
+package final class PatientOpener {
+  private var stuck: PidFD?
 
-  let pair = try UnixSocket.pair()
-  if case .parent(let child) = try forkProcess() {
-    let ours = pair.keepOurs()
-    let answered = try waitReadable(ours.raw, milliseconds: milliseconds)
-    guard answered, var received = try ours.receive(limit: 16), let file = received.descriptors.takeFirst() else {
-      _ = kill(child, SIGKILL)
-      throw SyscallError("open the mapped file", errno: answered ? EIO : ETIMEDOUT, subject: mapping.name)
+  /// A file system that answers at all answers sooner.
+  private static let milliseconds: CInt = 1000
+
+  package init() {}
+
+  /// ETIMEDOUT where the file system did not answer, EBUSY where it still does not.
+  package func open(by thread: UInt32, start: UInt64, end: UInt64) throws(SyscallError) -> OwnedFD {
+    guard case .mapping(let mapping) = try MemoryMap(of: thread).query(start) else { throw SyscallError("find the mapping", errno: ESTALE) }
+    if try isLocal(mapping, of: thread) { return try openMapped(by: thread, start: start, end: end) }
+
+    if let earlier = stuck.take() {
+      guard try earlier.hasEnded() else {
+        stuck = consume earlier
+        throw SyscallError("open the mapped file", errno: EBUSY, subject: mapping.name)
+      }
     }
-    return file
+    let pair = try UnixSocket.pair()
+    if case .parent(let child) = try forkProcess() {
+      let handle = try PidFD(UInt32(child))
+      let ours = pair.keepOurs()
+      let answered = try waitReadable(ours.raw, milliseconds: PatientOpener.milliseconds)
+      guard answered, var received = try ours.receive(limit: 16), let file = received.descriptors.takeFirst() else {
+        try handle.kill()
+        if !answered { stuck = consume handle }
+        throw SyscallError("open the mapped file", errno: answered ? EIO : ETIMEDOUT, subject: mapping.name)
+      }
+      return file
+    }
+    clinux_exit(openAndSend(pair.theirs.raw, thread, start, end))
+    throw SyscallError("end the child", errno: EINVAL)
   }
+}
+
+/// In the child: lets go of everything but the socket first. A listener that is held here would keep a container's calls waiting after
+/// the supervisor is gone.
+private func openAndSend(_ socket: CInt, _ thread: UInt32, _ start: UInt64, _ end: UInt64) -> CInt {
+  _ = clinux_prctl(PR_SET_PDEATHSIG, UInt(SIGKILL), 0, 0)
+  guard dup2(socket, 3) == 3, clinux_close_range(4, UInt32.max) == 0 else { return 1 }
   do throws(SyscallError) {
     let file = try openMapped(by: thread, start: start, end: end)
-    try UnixSocket(pair.theirs.duplicate()).send([0], descriptors: [file.raw])
-  } catch {}  // the parent sees the socket's end
-  exitNow(0)
+    try UnixSocket(OwnedFD(owning: 3)).send([0], descriptors: [file.raw])
+    return 0
+  } catch {
+    return 2
+  }
 }
 
 /// Whether a mapping's file lies in a file system that answers by itself, by /proc/TID/mountinfo (proc(5)): `id parent major:minor root

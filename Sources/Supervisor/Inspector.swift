@@ -27,7 +27,7 @@ package final class Inspector {
   private let process: CInt
 
   /// One inspection may take this long. Cold files of a hundred megabytes on a busy machine stay far below.
-  static let deadlineMilliseconds = 10_000
+  static let deadlineMilliseconds = 5_000
   static let startMilliseconds = 10_000
   /// A process has this many different files mapped at most; more questions than that are no inspection.
   static let maxOpenings = 4096
@@ -60,7 +60,8 @@ package final class Inspector {
 
   /// Has one blocked thread's stack inspected. The descriptors stay the caller's.
   package func inspect(
-    _ request: Request, memory: borrowing ProcessMemory, map: borrowing MemoryMap, of notification: borrowing Kernel.Notification
+    _ request: Request, memory: borrowing ProcessMemory, map: borrowing MemoryMap, of notification: borrowing Kernel.Notification,
+    opener: PatientOpener
   ) throws(InspectorError) -> Finding {
     let deadline = monotonicMilliseconds() + Int64(Self.deadlineMilliseconds)
     try send(.inspect(request), [memory.descriptor.raw, map.descriptor.raw])
@@ -71,7 +72,8 @@ package final class Inspector {
       case .openMapped(let start, let end):
         guard openings < Self.maxOpenings else { throw .confused(nil) }
         openings += 1
-        try hand(start, end, of: notification, until: deadline)
+        guard monotonicMilliseconds() < deadline else { throw .late(milliseconds: Self.deadlineMilliseconds) }
+        try hand(start, end, of: notification, by: opener)
       case .ready, .inspect, .mapped: throw .confused(nil)
       }
     }
@@ -79,13 +81,11 @@ package final class Inspector {
 
   /// Gives the inspector the file that a thread has mapped, or the reason why there is none.
   private func hand(
-    _ start: UInt64, _ end: UInt64, of notification: borrowing Kernel.Notification, until deadline: Int64
+    _ start: UInt64, _ end: UInt64, of notification: borrowing Kernel.Notification, by opener: PatientOpener
   ) throws(InspectorError) {
-    let left = deadline - monotonicMilliseconds()
-    guard left > 0 else { throw .late(milliseconds: Self.deadlineMilliseconds) }
     let file: OwnedFD
     do throws(SyscallError) {
-      file = try openMappedPatiently(by: notification.thread, start: start, end: end, milliseconds: CInt(left))
+      file = try opener.open(by: notification.thread, start: start, end: end)
     } catch {
       return try send(.mapped(errno: error.errno), [])
     }

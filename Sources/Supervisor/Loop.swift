@@ -14,6 +14,7 @@ package final class Supervisor {
   private var copier: Copier
   private let inspectorProgram: String
   private var inspector: Inspector?
+  private let opener = PatientOpener()
   private let journal: Journal
 
   private var runtime: PidFD?
@@ -197,7 +198,7 @@ package final class Supervisor {
     let request = Request(
       snapshot: subject.snapshot, depth: UInt32(clamping: plan.depth), text: pathArgument(notification, name: name))
     do throws(InspectorError) {
-      return try currentInspector().inspect(request, memory: subject.memory, map: subject.map, of: notification)
+      return try currentInspector().inspect(request, memory: subject.memory, map: subject.map, of: notification, opener: opener)
     } catch {
       // Whatever it was: the next inspection meets a new process. This one is denied; what ended an inspector is not shown to a second.
       inspector = nil
