@@ -79,11 +79,14 @@ extension Program {
   /// What the program returns for a call: a SECCOMP_RET_* value with its data; nil for a program that the kernel would not load.
   ///
   /// Total: jumps only go forward, so every run ends within the number of instructions.
-  package func evaluate(_ call: Call) -> UInt32? {
+  package func evaluate(_ call: Call) -> UInt32? { evaluate(call, from: 0) }
+
+  /// The same from an instruction that loads the accumulator, where nothing has been kept elsewhere.
+  func evaluate(_ call: Call, from start: Int) -> UInt32? {
     var accumulator: UInt32 = 0
     var index: UInt32 = 0
     var memory: [16 of UInt32] = .init(repeating: 0)
-    var place = 0
+    var place = start
     while place < instructions.count {
       let instruction = instructions[place]
       let operand = instruction.operand

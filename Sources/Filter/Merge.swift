@@ -5,52 +5,65 @@ package import Profile
 /// Lays a profile over the section that the engine gave the container.
 ///
 /// - What the base refuses stays refused, in the same way.
-/// - What it allows and the profile traps becomes NOTIFY.
-/// - What the profile never wants, what it wants absent, and io_uring are refused if they were not.
+/// - What it allows and the profile traps becomes NOTIFY; execve and execveat do so always.
+/// - What the profile never wants, what it wants absent, io_uring and prctl(PR_SET_MM) are refused if they were not.
+/// - A base that allows by default allows what libseccomp has a name for, and no call that came later: nobody could trap those.
 /// - Everything but x86-64 is killed: the only architecture left is x86-64, and libseccomp kills the others and x32.
 ///
 /// libseccomp lets an unconditional rule swallow conditional ones and decides overlapping ones by an order of its own, so the rules of
 /// every call that is touched are rewritten to exclude one another. The result is not trusted: see `prove`.
 package func merge(_ profile: Profile, into base: Seccomp) throws(Refusal) -> Seccomp {
   try refuseUnmergeable(base)
-  var touched: [Int32: Treatment] = [:]
-  for trap in try resolve(profile) { touched[trap.number] = .trap(trap.syscall, trap.condition) }
-  for name in profile.absent + ioUring { touched[try requireNumber(name, profile)] = .refuse(name, .errno(ENOSYS)) }
-  for name in profile.never { touched[try requireNumber(name, profile)] = .refuse(name, .errno(EPERM)) }
+  let defaultAction = base.defaultAction.normalised
+  var treatments = try treatments(profile)
+  if defaultAction.allows {
+    for (number, name) in callNames where treatments[number] == nil { treatments[number] = Treatment(name: name) }
+  }
 
   var merged = base
   merged.architectures = ["SCMP_ARCH_X86_64"]
-  var rulesOfTouched: [Int32: [SeccompRule]] = [:]
+  if defaultAction.allows { merged.defaultAction = .errno(ENOSYS) }
   merged.rules = []
+  var rulesOfTouched: [Int32: [SeccompRule]] = [:]
   for rule in base.rules {
     var untouched = rule
     untouched.names = rule.names.filter { name in
-      guard let number = syscallNumber(name), touched[number] != nil else { return true }
-      rulesOfTouched[number, default: []] += alternatives(rule).filter { $0.action != base.defaultAction.normalised }
+      guard let number = syscallNumber(name), treatments[number] != nil else { return true }
+      rulesOfTouched[number, default: []] += alternatives(rule).filter { $0.action != defaultAction }
       return false
     }
-    if !untouched.names.isEmpty { merged.rules.append(untouched) }
+    // Under an allowing default only names are left that x86-64 does not have here: the runtime's libseccomp may know one.
+    if untouched.names.isEmpty || defaultAction.allows && rule.action.allows { continue }
+    merged.rules.append(untouched)
   }
   var new: [SeccompRule] = []
-  for (number, treatment) in touched.sorted(by: { $0.key < $1.key }) {
-    let rules = BaseRules(rulesOfTouched[number] ?? [], default: base.defaultAction.normalised)
-    switch treatment {
-    case .trap(let name, let condition): new += try rules.trapped(name, where: condition)
-    case .refuse(let name, let action): new += rules.refused(name, with: action)
-    }
+  for (number, treatment) in treatments.sorted(by: { $0.key < $1.key }) {
+    let rules = BaseRules(rulesOfTouched[number] ?? [], default: defaultAction, mergedDefault: merged.defaultAction.normalised)
+    new += try rules.treated(treatment)
   }
   merged.rules += joiningNames(new)
   return merged
 }
 
-private let EPERM: UInt16 = 1
-private let ENOSYS: UInt16 = 38
-/// Its submissions are calls that no filter sees.
-package let ioUring = ["io_uring_setup", "io_uring_enter", "io_uring_register"]
+/// What is made of one call where the base allows it; the first that is set says so.
+private struct Treatment {
+  let name: String
+  var refusal: SeccompAction?
+  /// Refused with EPERM.
+  var forbidden: Region?
+  var trap: ResolvedTrap?
+}
 
-private enum Treatment {
-  case trap(String, Condition?)
-  case refuse(String, SeccompAction)
+private func treatments(_ profile: Profile) throws(Refusal) -> [Int32: Treatment] {
+  var treatments = try notifying(profile).mapValues { Treatment(name: $0.syscall, trap: $0) }
+  for part in ForbiddenPart.all {
+    treatments[try requireNumber(part.syscall, profile), default: Treatment(name: part.syscall)].forbidden = .of([part.argument])
+  }
+  for name in profile.absent + ioUring {
+    treatments[try requireNumber(name, profile)] = Treatment(name: name, refusal: .errno(ENOSYS))
+  }
+  for name in profile.never { treatments[try requireNumber(name, profile)] = Treatment(name: name, refusal: .errno(EPERM)) }
+  return treatments
 }
 
 private func refuseUnmergeable(_ base: Seccomp) throws(Refusal) {
@@ -84,76 +97,101 @@ func alternatives(_ rule: SeccompRule) -> [SeccompRule] {
 private struct BaseRules {
   let rules: [SeccompRule]
   let defaultAction: SeccompAction
+  /// What the rules that are made need not say.
+  let mergedDefault: SeccompAction
 
-  init(_ rules: [SeccompRule], default defaultAction: SeccompAction) {
+  init(_ rules: [SeccompRule], default defaultAction: SeccompAction, mergedDefault: SeccompAction) {
     // The first unconditional rule wins over all others, wherever it stands (libseccomp 2.5.4, measured).
     self.rules = rules.first { $0.arguments.isEmpty }.map { [$0] } ?? rules
     self.defaultAction = defaultAction
+    self.mergedDefault = mergedDefault
   }
 
+  private var isUnconditional: Bool { rules.first?.arguments.isEmpty == true }
+
   /// Nothing that reaches this call is allowed.
-  var refusesAlways: Bool {
-    if let only = rules.first, only.arguments.isEmpty { return !only.action.allows }
+  private var refusesAlways: Bool {
+    if isUnconditional { return !rules[0].action.allows }
     return !defaultAction.allows && !rules.contains { $0.action.allows }
   }
 
-  func refused(_ name: String, with action: SeccompAction) -> [SeccompRule] {
-    if refusesAlways { return rules.map { SeccompRule([name], $0.action, where: $0.arguments) } }
-    return action == defaultAction ? [] : [SeccompRule([name], action)]
-  }
-
-  func trapped(_ name: String, where condition: Condition?) throws(Refusal) -> [SeccompRule] {
-    var out: [SeccompRule] = []
-    func add(_ regions: [Region], _ action: SeccompAction) {
-      if action == defaultAction { return }
-      out += regions.map { SeccompRule([name], action, where: $0.arguments) }
+  func treated(_ treatment: Treatment) throws(Refusal) -> [SeccompRule] {
+    var out = Rules(name: treatment.name, defaultAction: mergedDefault)
+    if let refusal = treatment.refusal, !refusesAlways {
+      out.add(.everything, refusal)
+      return out.rules
     }
-    for rule in rules where !rule.action.allows { out.append(SeccompRule([name], rule.action, where: rule.arguments)) }
-
-    for rule in rules where rule.action.allows {
-      switch Region.of(rule.arguments) {
-      case .empty: continue
-      case .inexpressible: preconditionFailure("alternatives have one comparison an argument")
-      case .some(let region):
-        guard let condition, let holding = region.within(condition.argument, condition.holding),
-          let failing = region.within(condition.argument, condition.failing)
-        else {
-          // Always trapped, or no rule can say both: the supervisor looks at the condition again and lets the rest go on.
-          add([region], .notify)
+    for rule in rules where !rule.action.allows { out.add(rule.arguments, rule.action) }
+    for (region, action) in try allowed(treatment.name) {
+      var free = [region]
+      if let forbidden = treatment.forbidden {
+        let parts = region.divided(by: forbidden)
+        for part in parts.inside { out.add(part, .errno(EPERM)) }
+        free = parts.outside
+      }
+      for part in free {
+        guard let trap = treatment.trap else {
+          out.add(part, action)
           continue
         }
-        add(holding, .notify)
-        add(failing, rule.action)
+        guard let condition = trap.condition else {
+          out.add(part, .notify)
+          continue
+        }
+        for holding in part.within(condition.argument, condition.holding) { out.add(holding, .notify) }
+        for failing in part.within(condition.argument, condition.failing) { out.add(failing, action) }
       }
     }
-    let isUnconditional = rules.first?.arguments.isEmpty == true
-    if defaultAction.allows, !isUnconditional { add(try allowedByDefault(name, condition), .notify) }
-    return out
+    guard out.rules.count <= maxRules else { throw tooManyParts(treatment.name) }
+    return out.rules
   }
 
-  /// Where the default allows, the condition holds, and no rule says otherwise.
-  private func allowedByDefault(_ name: String, _ condition: Condition?) throws(Refusal) -> [Region] {
-    var regions = [Region.everything]
-    if let condition { regions = Region.everything.within(condition.argument, condition.holding) ?? regions }
+  /// Where the base allows, and how: by its rules, and by its default where no rule says otherwise.
+  private func allowed(_ name: String) throws(Refusal) -> [(Region, SeccompAction)] {
+    var allowed: [(Region, SeccompAction)] = []
+    for rule in rules where rule.action.allows { if let region = Region.of(rule.arguments) { allowed.append((region, rule.action)) } }
+    if !defaultAction.allows || isUnconditional { return allowed }
+    var rest = [Region.everything]
     for rule in rules {
-      guard case .some(let taken) = Region.of(rule.arguments) else { continue }
-      var left: [Region] = []
-      for region in regions {
-        guard let parts = region.subtracting(taken) else { throw inexpressible(name) }
-        left += parts
-      }
-      // Each region is a rule, and a filter holds 4096 instructions.
-      guard left.count <= 256 else { throw inexpressible(name) }
-      regions = left
+      guard let taken = Region.of(rule.arguments) else { continue }
+      rest = rest.flatMap { $0.divided(by: taken).outside }
+      guard rest.count <= maxRules else { throw tooManyParts(name) }
     }
-    return regions
+    return allowed + rest.map { ($0, defaultAction) }
+  }
+}
+
+/// The most rules of one call. libseccomp 2.5.4 takes minutes over some sets of 256; "not this value" is 64, and 128 under a condition.
+private let maxRules = 160
+
+private func tooManyParts(_ name: String) -> Refusal {
+  Refusal(
+    .filterNotProven,
+    "the conditions that the container's seccomp section puts on '\(name)' cannot be combined with the profile's: they would need "
+      + "more than \(maxRules) rules",
+    hint: "simplify the rules for '\(name)', or let the section's default refuse")
+}
+
+/// The rules of one call, none of them twice and none that only repeats the default.
+private struct Rules {
+  let name: String
+  let defaultAction: SeccompAction
+  private(set) var rules: [SeccompRule] = []
+  private var seen: Set<[SeccompArgument]> = []
+
+  init(name: String, defaultAction: SeccompAction) {
+    self.name = name
+    self.defaultAction = defaultAction
   }
 
-  private func inexpressible(_ name: String) -> Refusal {
-    Refusal(
-      .filterNotProven,
-      "the conditions that the container's seccomp section puts on '\(name)' cannot be combined with the profile's",
-      hint: "simplify the rules for '\(name)', or let the section's default refuse")
+  mutating func add(_ region: Region, _ action: SeccompAction) { add(region.arguments, action) }
+
+  /// Where the same arguments come with two actions, both stay: libseccomp says that they contradict one another.
+  mutating func add(_ arguments: [SeccompArgument], _ action: SeccompAction) {
+    if action == defaultAction { return }
+    let rule = SeccompRule([name], action, where: arguments)
+    if !seen.insert(arguments).inserted, rules.contains(rule) { return }
+    rules.append(rule)
   }
 }
 

@@ -4,47 +4,99 @@ package import Profile
 
 /// Compiles what the runtime would have installed and what it will install, and compares what they do, call by call.
 ///
-/// Every number up to beyond the last that the kernel has, under every condition that either section or the profile puts on it: each
-/// bound and its neighbours, each bit of a mask. Throws where something refused became allowed, was refused otherwise, or where a
-/// trapped call would not notify. Reading the section could not tell: libseccomp loses rules without an error.
+/// Every number there is, under every condition that either section, the profile or callgate puts on it: each bound and its neighbours,
+/// each bit of a mask. Throws where something refused became allowed, was refused otherwise, or where a trapped call would not notify.
+/// Reading the section could not tell: libseccomp loses rules without an error.
 package func prove(_ merged: Seccomp, over base: Seccomp, for profile: Profile) throws(Refusal) {
+  guard merged.architectures == ["SCMP_ARCH_X86_64"] else {
+    throw Refusal(.filterNotProven, "the merged section is for other architectures than x86-64, too")
+  }
   var native = base
   native.architectures = []
-  let before = try compile(native)
-  let after = try compile(merged)
-  let traps = Dictionary(try resolve(profile).map { ($0.number, $0) }, uniquingKeysWith: { first, _ in first })
-  let refused = Set((profile.never + profile.absent + ioUring).compactMap(syscallNumber))
+  let before = try Compiled(native)
+  let after = try Compiled(merged)
+  let demands = try Demands(profile)
   let comparisons = ComparisonsByCall(base.rules + merged.rules)
 
-  for number in 0..<beyondLastCall {
-    let trap = traps[number]
-    for arguments in points(comparisons.byNumber[number] ?? [], trap?.condition) {
-      let call = Call(UInt32(number), arguments: arguments)
-      guard let old = before.evaluate(call), let new = after.evaluate(call) else {
-        throw Refusal(.filterNotProven, "the compiled filter is none that the kernel would load")
+  for number in numbersToTry(before.dispatch, after.dispatch) {
+    let (oldEnd, newEnd) = (before.dispatch.end(for: number), after.dispatch.end(for: number))
+    let demand = demands.on(number)
+    for arguments in points((comparisons.byNumber[number] ?? []) + demand.forbidden, demand.trap?.condition) {
+      let call = Call(number, arguments: arguments)
+      guard let old = before.program.evaluate(call, after: oldEnd), let new = after.program.evaluate(call, after: newEnd) else {
+        throw notLoadable()
       }
-      if let problem = compare(old, new, call, trap, isRefused: refused.contains(number)) {
-        throw Refusal(.filterNotProven, "the merged filter is wrong for the system call \(describe(call, trap)): \(problem)")
+      if let problem = compare(old, new, call, demand) {
+        throw Refusal(.filterNotProven, "the merged filter is wrong for the system call \(describe(call)): \(problem)")
       }
     }
   }
   try proveOthersAreKilled(after)
 }
 
-/// Linux 6.18 ends at 469; what comes later is allowed only where the base's default allows it.
-private let beyondLastCall: Int32 = 1024
+private struct Compiled {
+  let program: Program
+  let dispatch: Dispatch
 
-private func compare(_ old: UInt32, _ new: UInt32, _ call: Call, _ trap: ResolvedTrap?, isRefused: Bool) -> String? {
-  if !allows(old) {
-    if isRefused { return allows(new) || new == notify ? "the base refuses it, the result does not" : nil }
-    return new == old ? nil : "the base answers \(hex(old)), the result \(hex(new))"
+  init(_ section: Seccomp) throws(Refusal) {
+    program = try compile(section)
+    guard let dispatch = Dispatch(program, architecture: Call.x86_64) else { throw notLoadable() }
+    self.dispatch = dispatch
   }
-  if isRefused { return allows(new) || new == notify ? "it should be refused" : nil }
-  guard let trap else { return new == old ? nil : "the base answers \(hex(old)), the result \(hex(new))" }
-  let holds = trap.condition.map { $0.holds(for: call.arguments[$0.argument]) } ?? true
-  if new == notify { return nil }
-  if holds { return "it is trapped and would not notify" }
-  return new == old ? nil : "the base answers \(hex(old)), the result \(hex(new))"
+}
+
+private func notLoadable() -> Refusal {
+  Refusal(.filterNotProven, "the compiled filter is none that libseccomp makes and the kernel loads")
+}
+
+/// What has to be made of a call that the base allows.
+private struct Demand {
+  /// libseccomp has a name for it.
+  var isKnown: Bool
+  var isRefused: Bool
+  /// Each says where the answer has to be EPERM.
+  var forbidden: [SeccompArgument]
+  var trap: ResolvedTrap?
+}
+
+private struct Demands {
+  let traps: [Int32: ResolvedTrap]
+  let refused: Set<Int32>
+  let forbidden: [Int32: [SeccompArgument]]
+
+  init(_ profile: Profile) throws(Refusal) {
+    traps = try notifying(profile)
+    refused = Set((profile.never + profile.absent + ioUring).compactMap(syscallNumber))
+    forbidden = Dictionary(grouping: ForbiddenPart.all) { syscallNumber($0.syscall) ?? -1 }.mapValues { $0.map(\.argument) }
+  }
+
+  func on(_ call: UInt32) -> Demand {
+    guard let number = Int32(exactly: call), callNames[number] != nil else {
+      return Demand(isKnown: false, isRefused: false, forbidden: [], trap: nil)
+    }
+    return Demand(
+      isKnown: true, isRefused: refused.contains(number), forbidden: forbidden[number] ?? [], trap: traps[number])
+  }
+}
+
+/// What is wrong, or nil.
+private func compare(_ old: UInt32, _ new: UInt32, _ call: Call, _ demand: Demand) -> String? {
+  func expect(_ wanted: UInt32, _ why: String) -> String? {
+    new == wanted ? nil : "\(why), the result answers \(hex(new))"
+  }
+  if demand.isRefused {
+    // The base's own refusal, or the profile's where the base refuses only sometimes.
+    return allows(new) || new == notify ? "it should be refused" : nil
+  }
+  if !allows(old) { return expect(old, "the base answers \(hex(old))") }
+  if !demand.isKnown { return expect(SeccompAction.errno(ENOSYS).code, "nobody could trap it, so it should not be there") }
+  if demand.forbidden.contains(where: { $0.holds(for: call.arguments[$0.index]) }) {
+    return expect(SeccompAction.errno(EPERM).code, "it is forbidden")
+  }
+  if let trap = demand.trap, trap.condition.map({ $0.holds(for: call.arguments[$0.argument]) }) ?? true {
+    return expect(notify, "it is trapped")
+  }
+  return expect(old, "the base answers \(hex(old))")
 }
 
 private let notify: UInt32 = SeccompAction.notify.code
@@ -53,35 +105,43 @@ private func allows(_ code: UInt32) -> Bool { code == SeccompAction.allow.code |
 
 private func hex(_ code: UInt32) -> String { "0x" + String(code, radix: 16) }
 
-private func describe(_ call: Call, _ trap: ResolvedTrap?) -> String {
-  let name = trap.map { "\($0.syscall) (\(call.number))" } ?? "\(call.number)"
+private func describe(_ call: Call) -> String {
+  let name = Int32(exactly: call.number).flatMap { callNames[$0] }.map { "\($0) (\(call.number))" } ?? "\(call.number)"
   let arguments = (0..<6).map { "0x" + String(call.arguments[$0], radix: 16) }
   return "\(name) with arguments \(arguments.joined(separator: ", "))"
 }
 
 /// i386 and x32 have numbers of their own, which no trap names.
-private func proveOthersAreKilled(_ program: Program) throws(Refusal) {
-  for number in 0..<UInt32(beyondLastCall) {
-    for call in [Call(number, architecture: Call.i386), Call(number | Call.x32Bit)] {
-      guard let code = program.evaluate(call), code == SeccompAction.killThread.code || code == SeccompAction.killProcess.code
-      else {
-        throw Refusal(.filterNotProven, "the merged filter does not kill a call of another architecture")
-      }
+private func proveOthersAreKilled(_ after: Compiled) throws(Refusal) {
+  guard let i386 = Dispatch(after.program, architecture: Call.i386) else { throw notLoadable() }
+  // -1 is no x32 call although it has the bit.
+  let x32 = after.dispatch.branches.filter { $0.numbers.upperBound >= Call.x32Bit && $0.numbers.lowerBound < .max }
+  for branch in i386.branches + x32 {
+    switch branch.end {
+    case .returns(SeccompAction.killThread.code), .returns(SeccompAction.killProcess.code): continue
+    case .returns, .readsArguments:
+      throw Refusal(.filterNotProven, "the merged filter does not kill a call of another architecture")
     }
   }
 }
 
 // MARK: where to look
 
+/// The kernel's numbers, and beyond them one of each range that neither filter tells apart. Not x32's; -1 is none of them.
+private func numbersToTry(_ before: Dispatch, _ after: Dispatch) -> [UInt32] {
+  let starts = (before.branches + after.branches).map(\.numbers.lowerBound)
+  return Set(0..<UInt32(beyondLastCall)).union(starts).filter { $0 < Call.x32Bit }.sorted() + [.max]
+}
+
 /// All comparisons that any rule makes on a call, by its number.
 private struct ComparisonsByCall {
-  var byNumber: [Int32: [SeccompArgument]] = [:]
+  var byNumber: [UInt32: [SeccompArgument]] = [:]
 
   init(_ rules: [SeccompRule]) {
     for rule in rules where !rule.arguments.isEmpty {
       for name in rule.names {
         guard let number = syscallNumber(name) else { continue }
-        byNumber[number, default: []] += rule.arguments
+        byNumber[UInt32(number), default: []] += rule.arguments
       }
     }
   }

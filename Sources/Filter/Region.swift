@@ -41,51 +41,73 @@ enum Term: Hashable {
 
 /// `value & mask != wanted`, one term for each bit that may be the lowest to differ:
 /// for mask 0b101, wanted 0b001: `& 0b001 == 0b000`, then `& 0b101 == 0b101`.
-private func firstDifference(_ mask: UInt64, from wanted: UInt64) -> [Term] {
+///
+/// Only values for which `value & common == commonWanted` are meant; `common` and `mask` share no bit.
+private func firstDifference(_ mask: UInt64, from wanted: UInt64, common: UInt64 = 0, equals commonWanted: UInt64 = 0) -> [Term] {
   var terms: [Term] = []
   var seen: UInt64 = 0
   for place in 0..<64 where mask & (1 << UInt64(place)) != 0 {
     let bit: UInt64 = 1 << UInt64(place)
-    terms.append(.masked(seen | bit, equals: (wanted & seen) | (~wanted & bit)))
+    terms.append(.masked(common | seen | bit, equals: commonWanted | (wanted & seen) | (~wanted & bit)))
     seen |= bit
   }
   return terms
 }
 
-/// What an intersection came to.
-enum Meeting<Value> {
-  case some(Value)
-  /// Nothing satisfies both.
-  case empty
-  /// No single comparison says both.
-  case inexpressible
+/// The values from `low` to `high`. A range with two bounds is several terms: the aligned powers of two that it is made of.
+private func range(_ low: UInt64, _ high: UInt64) -> [Term] {
+  if low > high { return [] }
+  if low == 0 { return [.atMost(high)] }
+  if high == .max { return [.atLeast(low)] }
+  return blocks(low, high)
 }
 
-/// The values for which both hold, as one term.
-func meet(_ a: Term, _ b: Term) -> Meeting<Term> {
-  if a == b { return .some(a) }
+/// The same by masks alone, which meet everything. Not for all values at once.
+private func blocks(_ low: UInt64, _ high: UInt64) -> [Term] {
+  var terms: [Term] = []
+  var start = low
+  while true {
+    var rest: UInt64 = start == 0 ? .max >> 1 : (start & ~(start - 1)) - 1
+    while rest > high - start { rest >>= 1 }
+    terms.append(.masked(~rest, equals: start))
+    if high - start == rest { return terms }
+    start += rest + 1
+  }
+}
+
+/// The values for which both hold, as terms that exclude one another: exact, and none where nothing satisfies both.
+func meet(_ a: Term, _ b: Term) -> [Term] {
+  if a == b { return [a] }
   switch (a, b) {
   case (.masked(.max, let value), let other), (let other, .masked(.max, let value)):
-    return other.holds(for: value) ? .some(.masked(.max, equals: value)) : .empty
+    return other.holds(for: value) ? [.masked(.max, equals: value)] : []
   case (.masked(let m, let v), .masked(let n, let w)):
-    return v & n == w & m ? .some(.masked(m | n, equals: v | w)) : .empty
+    return v & n == w & m ? [.masked(m | n, equals: v | w)] : []
   case (.masked(let mask, let wanted), .not(let value)), (.not(let value), .masked(let mask, let wanted)):
-    return value & mask == wanted ? .inexpressible : .some(.masked(mask, equals: wanted))
-  case (.atMost(let x), .atMost(let y)): return .some(.atMost(min(x, y)))
-  case (.atLeast(let x), .atLeast(let y)): return .some(.atLeast(max(x, y)))
-  case (.atMost(let high), .atLeast(let low)), (.atLeast(let low), .atMost(let high)):
-    if low > high { return .empty }
-    return low == high ? .some(.masked(.max, equals: low)) : .inexpressible
+    if value & mask != wanted { return [.masked(mask, equals: wanted)] }
+    return firstDifference(~mask, from: value, common: mask, equals: wanted)
+  case (.masked(let mask, let wanted), .atMost(let limit)), (.atMost(let limit), .masked(let mask, let wanted)):
+    if limit == .max { return [.masked(mask, equals: wanted)] }
+    return blocks(0, limit).flatMap { meet($0, .masked(mask, equals: wanted)) }
+  case (.masked(let mask, let wanted), .atLeast(let limit)), (.atLeast(let limit), .masked(let mask, let wanted)):
+    if limit == 0 { return [.masked(mask, equals: wanted)] }
+    return blocks(limit, .max).flatMap { meet($0, .masked(mask, equals: wanted)) }
+  case (.atMost(let x), .atMost(let y)): return [.atMost(min(x, y))]
+  case (.atLeast(let x), .atLeast(let y)): return [.atLeast(max(x, y))]
+  case (.atMost(let high), .atLeast(let low)), (.atLeast(let low), .atMost(let high)): return range(low, high)
   case (.atMost(let high), .not(let value)), (.not(let value), .atMost(let high)):
-    if value > high { return .some(.atMost(high)) }
-    if value < high { return .inexpressible }
-    return high == 0 ? .empty : .some(.atMost(high - 1))
+    return value > high ? [.atMost(high)] : rangeWithout(value, 0, high)
   case (.atLeast(let low), .not(let value)), (.not(let value), .atLeast(let low)):
-    if value < low { return .some(.atLeast(low)) }
-    if value > low { return .inexpressible }
-    return low == .max ? .empty : .some(.atLeast(low + 1))
-  case (.not, .not), (.masked, .atMost), (.masked, .atLeast), (.atMost, .masked), (.atLeast, .masked): return .inexpressible
+    return value < low ? [.atLeast(low)] : rangeWithout(value, low, .max)
+  case (.not(let x), .not(let y)):
+    let (low, high) = (min(x, y), max(x, y))
+    return (low == 0 ? [] : range(0, low - 1)) + rangeWithout(high, low + 1, .max)
   }
+}
+
+/// `low <= value <= high`, cut in two.
+private func rangeWithout(_ value: UInt64, _ low: UInt64, _ high: UInt64) -> [Term] {
+  (value == 0 ? [] : range(low, value - 1)) + (value == .max ? [] : range(value + 1, high))
 }
 
 /// A set of argument vectors: at most one term for each argument, all of which hold. What one rule can say.
@@ -94,66 +116,41 @@ struct Region: Hashable {
 
   static let everything = Region()
 
-  /// The region of one rule whose comparisons all must hold, or nil where none can.
-  static func of(_ arguments: [SeccompArgument]) -> Meeting<Region> {
+  /// The region of one rule, which has one comparison an argument (see `alternatives`); nil where nothing satisfies it.
+  static func of(_ arguments: [SeccompArgument]) -> Region? {
     var region = Region.everything
     for argument in arguments {
       switch argument.term {
       case .some(nil): continue
-      case .none: return .empty
-      case .some(let term?):
-        switch region.meeting(argument.index, term) {
-        case .some(let met): region = met
-        case .empty: return .empty
-        case .inexpressible: return .inexpressible
-        }
+      case .none: return nil
+      case .some(let term?): region.terms[argument.index] = term
       }
     }
-    return .some(region)
+    return region
   }
 
-  func meeting(_ index: Int, _ term: Term) -> Meeting<Region> {
-    var met = self
-    guard let known = terms[index] else {
-      met.terms[index] = term
-      return .some(met)
-    }
-    switch meet(known, term) {
-    case .some(let term):
-      met.terms[index] = term
-      return .some(met)
-    case .empty: return .empty
-    case .inexpressible: return .inexpressible
+  /// The part of this region in which `term` holds for argument `index`, as regions that exclude one another.
+  func meeting(_ index: Int, _ term: Term) -> [Region] {
+    let met = terms[index].map { meet($0, term) } ?? [term]
+    return met.map { term in
+      var part = self
+      part.terms[index] = term
+      return part
     }
   }
 
-  /// The part of this region in which one of `terms` holds for argument `index`; nil where that cannot be said.
-  func within(_ index: Int, _ terms: [Term]) -> [Region]? {
-    var parts: [Region] = []
-    for term in terms {
-      switch meeting(index, term) {
-      case .some(let part): parts.append(part)
-      case .empty: continue
-      case .inexpressible: return nil
-      }
-    }
-    return parts
-  }
+  /// The part in which one of `terms`, which exclude one another, holds for argument `index`.
+  func within(_ index: Int, _ terms: [Term]) -> [Region] { terms.flatMap { meeting(index, $0) } }
 
-  /// This region without `other`, as regions that exclude one another; nil where that cannot be said.
-  func subtracting(_ other: Region) -> [Region]? {
-    var parts: [Region] = []
-    var common = self
+  /// The part that lies in `other` too, and the rest; all regions exclude one another.
+  func divided(by other: Region) -> (inside: [Region], outside: [Region]) {
+    var inside = [self]
+    var outside: [Region] = []
     for (index, term) in other.terms.sorted(by: { $0.key < $1.key }) {
-      guard let outside = common.within(index, term.complement) else { return nil }
-      parts += outside
-      switch common.meeting(index, term) {
-      case .some(let met): common = met
-      case .empty: return parts
-      case .inexpressible: return nil
-      }
+      outside += inside.flatMap { $0.within(index, term.complement) }
+      inside = inside.flatMap { $0.meeting(index, term) }
     }
-    return parts
+    return (inside, outside)
   }
 
   var arguments: [SeccompArgument] { terms.sorted { $0.key < $1.key }.map { $0.value.argument($0.key) } }

@@ -15,10 +15,22 @@ import Settings
   }
 }
 
+/// A configuration with an error in it starts nothing, but containers that run must still be stopped, looked at and deleted: for that the
+/// runtimes that are usual will do.
+private func settings(at locations: Locations, for arguments: Arguments) throws(Refusal) -> Settings {
+  do throws(Refusal) {
+    return try locations.readSettings()
+  } catch {
+    if ["create", "run", "restore", "features"].contains(arguments.verb) { throw error }
+    complain("callgate: \(error)")
+    return Settings()
+  }
+}
+
 private func serve(_ arguments: Arguments) throws(Refusal) -> Never {
   if let problem = arguments.problem { throw problem }
   let locations = try Locations.own()
-  let settings = try locations.readSettings()
+  let settings = try settings(at: locations, for: arguments)
   let runtime = try findRuntime(settings.runtimes)
 
   if arguments.asksForHelp { try runtime.become() }

@@ -217,6 +217,15 @@ func `a refusal leaves nothing behind and tells the engine once`(annotations: St
   #expect(installation.stateDirectoriesInTheEnd.isEmpty)
 }
 
+@Test func `an error in the configuration starts nothing, but does not keep anybody from stopping what runs`() throws {
+  let installation = try Installation(settings: "runtimes = 7\n")
+  try installation.config(annotations: untrusted)
+  #expect(try installation.callgate(["create", installation.id]).error.contains("CG1002"))
+  let outcome = try installation.callgate(["--version"])
+  #expect(outcome.status == 0)
+  #expect(outcome.error.contains("CG1002"))
+}
+
 // MARK: delete and features
 
 @Test func `a container's state goes with the container, and stays while it stays`() throws {

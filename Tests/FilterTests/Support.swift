@@ -13,6 +13,8 @@ let whereNotExecutable = SeccompArgument(2, .maskedEqual, 4, 0)
 let mmap: UInt32 = 9
 let clone: UInt32 = 56
 let execve: UInt32 = 59
+let prctl: UInt32 = 157
+let execveat: UInt32 = 322
 
 func profile(_ traps: [Trap], never: [String] = [], absent: [String] = []) -> Profile {
   Profile(
