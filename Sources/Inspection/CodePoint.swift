@@ -24,7 +24,7 @@ enum Arrival: UInt8, Hashable, Sendable {
 /// class, as a row has some 300 bytes that each frame of each walk would copy.
 final class CodePoint {
   enum Unwinding {
-    case row(Row)
+    case row(Row, by: FrameSource)
     /// `__restore_rt`: the kernel's signal frame lies at SP.
     case signalFrame
     /// A process entry without CFI (ld.so's `_start`): the end of the stack.

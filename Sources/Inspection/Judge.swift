@@ -26,7 +26,7 @@ extension Image {
     switch try frames.find(lookup, budget: &budget) {
     case .entry(let entry):
       let row = try entry.row(at: lookup, budget: &budget)
-      point.unwinding = .row(row)
+      point.unwinding = .row(row, by: .cfi)
       point.functionStart = entry.range.start
       point.isEntry = entry.range.start == file.entry
       if arrival == .interrupted, try contradicts(entry, row, budget: &budget) { point.unwinding = .unknown(.badUnwindInfo) }
@@ -110,7 +110,7 @@ extension Image {
     // (clone.S: "End FDE now"). In the parent nothing has changed: the last row still does.
     if arrival == .trapped, let below, below.range.count > 0, below.end == address - 2 {
       let row = try below.row(at: below.end - 1, budget: &budget)
-      point.unwinding = .row(row)
+      point.unwinding = .row(row, by: .cfi)
       point.functionStart = below.range.start
       try judgeBoundary(address, arrival, from: [row.start, below.range.start], point, budget: &budget)
       return

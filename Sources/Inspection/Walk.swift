@@ -126,7 +126,7 @@ struct Walk {
       let interrupted = try interrupted(at: stackPointer, in: &space)
       try cross(to: interrupted, from: stackPointer, in: &space)
       return interrupted
-    case .row(let row):
+    case .row(let row, let source):
       let caller: Caller
       do throws(UnwindError) {
         caller = try step(row, in: place.registers, at: place.instruction, file: code.image.file, budget: &budget) {
@@ -139,7 +139,7 @@ struct Walk {
       }
       let next = Place(
         instruction: returnAddress, arrival: row.isSignalFrame ? .interrupted : .returned, registers: caller.registers)
-      unwound(by: row.isSignalFrame ? .signalFrame : .cfi)
+      unwound(by: row.isSignalFrame ? .signalFrame : source)
       if row.isSignalFrame {
         try cross(to: next, from: stackPointer, in: &space)
       } else {
@@ -267,6 +267,7 @@ struct Walk {
 
   private mutating func unwound(by source: FrameSource) {
     current.frame.source = source
+    finding.sources[source] += 1
     if let listed = current.listed { finding.frames[Int(listed)].source = source }
   }
 

@@ -89,6 +89,10 @@ extension FrameSource {
     case .none: ""
     case .cfi: "cfi"
     case .signalFrame: "signal frame"
+    case .flow: "flow"
+    case .pclntab: "pclntab"
+    case .framePointer: "frame pointer"
+    case .codeCache: "code cache"
     }
   }
 }

@@ -28,6 +28,8 @@ package enum Rule: Equatable, Sendable {
 package enum CFARule: Equatable, Sendable {
   /// CFA = register n + offset
   case register(UInt8, offset: Int64)
+  /// CFA = *(register n + offset): where a function has aligned its stack and keeps the old one in its frame.
+  case saved(register: UInt8, offset: Int64)
   /// CFA = expression
   case computed(Expression)
 }

@@ -38,6 +38,9 @@ package func step(
   case .register(let number, let offset):
     guard let base = registers[Int(number)] else { throw .unknownRegister(number) }
     cfa = base &+ UInt64(bitPattern: offset)
+  case .saved(let number, let offset):
+    guard let base = registers[Int(number)] else { throw .unknownRegister(number) }
+    cfa = try memory(base &+ UInt64(bitPattern: offset))
   case .computed(let expression): cfa = try calculate(expression, pushing: nil)
   }
 

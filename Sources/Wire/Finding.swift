@@ -75,8 +75,32 @@ package enum Reason: Equatable, Sendable {
 package enum FrameSource: UInt8, CaseIterable, Sendable {
   /// Not unwound from: the outermost frame seen.
   case none
+  /// `.eh_frame` of the file.
   case cfi
+  /// The kernel's frame, which a signal handler returns into.
   case signalFrame
+  /// The function's own instructions, from its entry to the address.
+  case flow
+  /// Go's table of functions: the stack pointer's distance at each address.
+  case pclntab
+  /// The frame pointer, where a declared runtime's code always keeps one.
+  case framePointer
+  /// HotSpot's description of the code that it made.
+  case codeCache
+}
+
+/// How many frames of one stack each source unwound.
+package struct SourceCounts: Equatable, Sendable {
+  private var counts: [8 of UInt32] = .init(repeating: 0)
+
+  package init() {}
+
+  package subscript(source: FrameSource) -> UInt32 {
+    get { counts[Int(source.rawValue)] }
+    set { counts[Int(source.rawValue)] = newValue }
+  }
+
+  package static func == (a: SourceCounts, b: SourceCounts) -> Bool { FrameSource.allCases.allSatisfy { a[$0] == b[$0] } }
 }
 
 /// One frame of the chain, innermost first. Addresses are module + offset: absolute ones would hand out the address layout.
@@ -152,6 +176,8 @@ package struct Finding: Equatable, Sendable {
   package var unknown: Unknown?
   /// Frames walked, listed or not.
   package var depth: UInt32 = 0
+  /// Of those, how many each source unwound.
+  package var sources = SourceCounts()
   /// The bytes that the request's `text` points to, up to a NUL or 256 of them; empty where the finding is clean or none were asked for.
   package var text: [UInt8] = []
 

@@ -118,6 +118,7 @@ extension Writer {
 
   fileprivate mutating func put(_ finding: Finding) {
     put(finding.depth)
+    for source in FrameSource.allCases { put(finding.sources[source]) }
     put(Array(finding.text.prefix(Limit.text)))
     put(UInt32(min(finding.modules.count, Limit.modules)))
     for module in finding.modules.prefix(Limit.modules) {
@@ -182,6 +183,7 @@ extension Reader {
   fileprivate mutating func takeFinding() throws(WireError) -> Finding {
     var finding = Finding()
     finding.depth = try take()
+    for source in FrameSource.allCases { finding.sources[source] = try take() }
     finding.text = try takeBytes(limit: Limit.text)
     for _ in 0..<(try takeCount(limit: Limit.modules)) {
       finding.modules.append(
