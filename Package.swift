@@ -53,6 +53,7 @@ let package = Package(
     library("ELF", uses: ["Bytes"]),
     library("X86", uses: ["CZydis"]),
     library("Unwind", uses: ["Bytes", "ELF", "Wire"]),
+    library("Flow", uses: ["Bytes", "ELF", "Unwind", "Wire", "X86"]),
 
     // What a container asks for, and what the administrator grants.
     library("OCI", uses: ["JSON", "Diagnostics"]),
@@ -69,7 +70,7 @@ let package = Package(
     library("Launch", uses: ["Kernel", "Plan", "Diagnostics"]),
 
     // What is done with them.
-    library("Inspection", uses: ["Bytes", "ELF", "Unwind", "X86", "Wire"]),
+    library("Inspection", uses: ["Bytes", "ELF", "Flow", "Unwind", "X86", "Wire"]),
     library("Supervisor", uses: ["BPF", "JSON", "Kernel", "Plan", "Profile", "ProcFS", "Report", "Wire", "Diagnostics"]),
 
     program("callgate", uses: ["Diagnostics", "Filter", "JSON", "Kernel", "Launch", "OCI", "Plan", "Profile", "Settings"]),
@@ -88,6 +89,7 @@ let package = Package(
     tests("ELFTests", uses: ["ELF", "Samples"]),
     tests("X86Tests", uses: ["X86"]),
     tests("UnwindTests", uses: ["Bytes", "ELF", "Samples", "Unwind", "Wire", "X86"]),
+    tests("FlowTests", uses: ["ELF", "Flow", "Samples", "Unwind", "Wire", "X86"]),
     tests("InspectionTests", uses: ["ELF", "Inspection", "Samples", "Unwind", "Wire"], resources: [.copy("Fixtures")]),
     tests("JSONTests", uses: ["JSON"]),
     tests("YAMLTests", uses: ["YAML"]),

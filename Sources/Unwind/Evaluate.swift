@@ -36,9 +36,12 @@ struct RowMachine {
     cursor = Cursor(entry.instructions.span)
     let end = try machine.run(&cursor, base: entry.instructionsAddress, isCommon: false) ?? entry.end
     guard let cfa = machine.state.cfa else { throw .malformed(.row) }
-    return Row(
-      start: machine.location, end: end, cfa: cfa, registers: machine.state.registers,
-      returnAddress: machine.state.returnAddress, isSignalFrame: entry.isSignalFrame)
+    var row = Row(start: machine.location, end: end)
+    row.cfa = cfa
+    row.registers = machine.state.registers
+    row.returnAddress = machine.state.returnAddress
+    row.isSignalFrame = entry.isSignalFrame
+    return row
   }
 
   private init(entry: FrameEntry, wanted: ImageAddress) {

@@ -18,6 +18,8 @@ package enum Rule: Equatable, Sendable {
   case value(Int64)
   /// The value of register n in this frame.
   case register(UInt8)
+  /// *(register n + offset)
+  case savedFrom(UInt8, Int64)
   /// *(expression), with the CFA pushed first
   case savedAt(Expression)
   /// expression, with the CFA pushed first
@@ -28,8 +30,8 @@ package enum Rule: Equatable, Sendable {
 package enum CFARule: Equatable, Sendable {
   /// CFA = register n + offset
   case register(UInt8, offset: Int64)
-  /// CFA = *(register n + offset): where a function has aligned its stack and keeps the old one in its frame.
-  case saved(register: UInt8, offset: Int64)
+  /// CFA = *(register n + offset) + plus: where a function has aligned its stack and keeps the old SP in its frame.
+  case saved(register: UInt8, offset: Int64, plus: Int64)
   /// CFA = expression
   case computed(Expression)
 }
@@ -43,6 +45,11 @@ package struct Row: Equatable, Sendable {
   package var registers: [16 of Rule] = .init(repeating: .unspecified)
   package var returnAddress: Rule = .unspecified
   package var isSignalFrame = false
+
+  package init(start: ImageAddress, end: ImageAddress) {
+    self.start = start
+    self.end = end
+  }
 
   package static func == (a: Row, b: Row) -> Bool {
     guard a.start == b.start, a.end == b.end, a.cfa == b.cfa, a.returnAddress == b.returnAddress else { return false }

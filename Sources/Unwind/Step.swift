@@ -38,9 +38,9 @@ package func step(
   case .register(let number, let offset):
     guard let base = registers[Int(number)] else { throw .unknownRegister(number) }
     cfa = base &+ UInt64(bitPattern: offset)
-  case .saved(let number, let offset):
+  case .saved(let number, let offset, let plus):
     guard let base = registers[Int(number)] else { throw .unknownRegister(number) }
-    cfa = try memory(base &+ UInt64(bitPattern: offset))
+    cfa = try memory(base &+ UInt64(bitPattern: offset)) &+ UInt64(bitPattern: plus)
   case .computed(let expression): cfa = try calculate(expression, pushing: nil)
   }
 
@@ -53,6 +53,8 @@ package func step(
     case .saved(let offset): try memory(cfa &+ UInt64(bitPattern: offset))
     case .value(let offset): cfa &+ UInt64(bitPattern: offset)
     case .register(let number): registers[Int(number)]
+    case .savedFrom(let number, let offset):
+      if let base = registers[Int(number)] { try memory(base &+ UInt64(bitPattern: offset)) } else { throw .unknownRegister(number) }
     case .savedAt(let expression): try memory(try calculate(expression, pushing: cfa))
     case .computed(let expression): try calculate(expression, pushing: cfa)
     }
@@ -73,7 +75,7 @@ package func step(
   case .register(let number):
     guard let known = registers[Int(number)] else { throw .unknownRegister(number) }
     returnAddress = known
-  case .sameValue, .saved, .value, .savedAt, .computed:
+  case .sameValue, .saved, .value, .savedFrom, .savedAt, .computed:
     returnAddress = try value(row.returnAddress, own: nil, kept: false)
     guard returnAddress != nil else { throw .malformed(.returnAddress) }
   }

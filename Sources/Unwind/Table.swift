@@ -63,6 +63,21 @@ package struct FrameTable {
     return entry.range.contains(address) ? .entry(entry) : .gap(after: entry, before: before)
   }
 
+  /// How many entries there are to be found.
+  package mutating func count(budget: inout Budget) throws(UnwindError) -> Int {
+    switch try opened(&budget) {
+    case .header(_, _, let count): count
+    case .index(let index): index.starts.count
+    case .none: 0
+    }
+  }
+
+  /// The entry of that place in the order of addresses.
+  package mutating func entry(_ index: Int, budget: inout Budget) throws(UnwindError) -> FrameEntry {
+    guard index >= 0, index < (try count(budget: &budget)) else { throw .malformed(.table) }
+    return try frameEntry(at: try pair(index, in: try opened(&budget)).entry)
+  }
+
   private func pair(_ index: Int, in source: Source) throws(UnwindError) -> (start: ImageAddress, entry: ImageAddress) {
     switch source {
     case .header(let base, let table, _):

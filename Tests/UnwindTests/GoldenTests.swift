@@ -45,7 +45,7 @@ import Unwind
     var cells: [String: String] = [:]
     switch row.cfa {
     case .register(let number, let offset): cells["CFA"] = Golden.names[Int(number)] + signed(offset)
-    case .computed: cells["CFA"] = "exp"
+    case .computed, .saved: cells["CFA"] = "exp"
     }
     for number in 0..<16 { cells[Golden.names[number]] = cell(row.registers[number]) }
     cells["ra"] = cell(row.returnAddress)
@@ -61,7 +61,7 @@ import Unwind
     case .saved(let offset): "c" + signed(offset)
     case .value(let offset): "v" + signed(offset)
     case .register(let number): Golden.names[Int(number)]
-    case .savedAt: "exp"
+    case .savedAt, .savedFrom: "exp"
     case .computed: "vexp"
     }
   }

@@ -1,0 +1,317 @@
+package import ELF
+package import Unwind
+package import X86
+
+/// What a function's instructions do to the stack, from its entry to each of them: where the CFA is, and where the registers lie that
+/// calls keep. It is what a compiler writes into CFI, found where it wrote none.
+///
+/// The function is followed as it may run: both ways of each branch, jump tables as they stand in the file, calls that return. Where two
+/// ways meet, what both agree upon is known. A call after which SP would not fit what another way brings does not return.
+package struct FlowAnalysis {
+  /// clang's largest function has some 100,000 instructions.
+  static let maxInstructions = 1 << 18
+  /// Calls that do not return, of one function, found one by one.
+  static let maxRestarts = 32
+
+  private struct Edge {
+    var target: ImageAddress
+    var state: Int
+    /// Where the call ends that has to return for this way to exist; nil where there is another way here.
+    var call: ImageAddress?
+  }
+
+  let entry: ImageAddress
+  /// Where the function's instructions lie. Jumps to elsewhere leave the function.
+  let bounds: AddressRange
+  /// Other functions begin here: a jump to one is a call in the place of a return.
+  private let isEntry: (ImageAddress) -> Bool
+
+  private var code: Code
+  private var states: [State] = [State()]
+  private var visited: [ImageAddress: Int] = [:]
+  /// By return address: the state that the call returns to, if it does.
+  private var calls: [ImageAddress: Int] = [:]
+  private var afterCall: [ImageAddress: ImageAddress] = [:]
+  private var ways: [Edge] = []
+  private var returns: [Edge] = []
+  private var nextReturn = 0
+  private var withoutReturn: Set<ImageAddress> = []
+  private var unresolved: [Int] = []
+  private var mustRestart = false
+  private var boundaries: Set<ImageAddress>?
+  /// The function makes the syscall that starts a thread or a child on a stack of its own.
+  package private(set) var clones = false
+  /// Two ways meet with different depths: there SP is not known.
+  package private(set) var conflicts = 0
+
+  package init(
+    of file: ObjectFile, from entry: ImageAddress, within bounds: AddressRange, decoder: OperationDecoder, budget: inout Budget,
+    isEntry: @escaping (ImageAddress) -> Bool = { _ in false }
+  ) throws(UnwindError) {
+    self.entry = entry
+    self.bounds = bounds
+    self.isEntry = isEntry
+    code = Code(file, decoder)
+    for _ in 0..<FlowAnalysis.maxRestarts {
+      try run(&budget)
+      if !mustRestart { return }
+    }
+    // So many contradictions are no compiler's code.
+    (visited, calls) = ([:], [:])
+  }
+
+  /// The state of the function while the call that returns to `address` runs, else before the instruction there.
+  func state(at address: ImageAddress, returned: Bool) -> State? { (returned ? calls : visited)[address].map { states[$0] } }
+
+  private mutating func run(_ budget: inout Budget) throws(UnwindError) {
+    mustRestart = false
+    (visited, calls, afterCall, states, unresolved) = ([:], [:], [:], [State()], [])
+    (ways, returns, nextReturn) = ([Edge(target: entry, state: 0, call: nil)], [], 0)
+    try followAll(&budget)
+    // A jump that could not be resolved goes somewhere within the function: to what nothing else reaches.
+    while !mustRestart, let edge = try unreached(&budget) {
+      ways.append(edge)
+      try followAll(&budget)
+    }
+  }
+
+  private mutating func followAll(_ budget: inout Budget) throws(UnwindError) {
+    while !mustRestart {
+      if let edge = ways.popLast() {
+        try follow(edge, &budget)
+      } else if nextReturn < returns.count {
+        // Last: whether a call returns shows by what the other ways bring.
+        nextReturn += 1
+        try follow(returns[nextReturn - 1], &budget)
+      } else {
+        return
+      }
+    }
+  }
+
+  private mutating func follow(_ edge: Edge, _ budget: inout Budget) throws(UnwindError) {
+    if let call = edge.call, withoutReturn.contains(call) { return }
+    var (address, index, call) = (edge.target, edge.state, edge.call)
+    while bounds.contains(address) {
+      if let known = visited[address] {
+        if known == index { return }
+        guard let met = meet(known, index, at: address, call), met != known else { return }
+        (index, call) = (met, nil)
+      } else {
+        guard visited.count < FlowAnalysis.maxInstructions else { throw .exhausted }
+        if let call { afterCall[address] = call }
+      }
+      visited[address] = index
+      let found: Operation?
+      do throws(ELFError) { found = try code.operation(at: address) } catch { throw .file(error) }
+      guard let operation = found else { return }
+      try budget.spend(operation.length)
+      let next = address + UInt64(operation.length)
+      if operation.transfer == .syscall, FlowAnalysis.startsTask(states[index][0]) { clones = true }
+      let before = index
+      index = try state(after: operation, from: index, next: next, &budget)
+      switch operation.transfer {
+      case .next, .syscall: break
+      case .jump(let displacement):
+        address = next + UInt64(bitPattern: displacement)
+        if address != entry, isEntry(address) { return }
+        call = nil
+        continue
+      case .branch(let displacement):
+        let target = next + UInt64(bitPattern: displacement)
+        if target == entry || !isEntry(target) { ways.append(Edge(target: target, state: index, call: nil)) }
+      case .call, .callIndirect:
+        calls[next] = calls[next].map { merged($0, index) } ?? index
+        returns.append(Edge(target: next, state: index, call: next))
+        return
+      case .jumpRegister, .jumpMemory:
+        try dispatch(operation, before, next, &budget)
+        return
+      case .ret, .halt: return
+      }
+      address = next
+    }
+  }
+
+  /// clone, vfork, clone3 (asm/unistd_64.h). vfork's child runs on its parent's stack, but pops the return address as well.
+  private static func startsTask(_ number: Value) -> Bool { number == .constant(56) || number == .constant(435) }
+
+  /// The state after one instruction; the same one where nothing changes that is followed.
+  private mutating func state(
+    after operation: Operation, from index: Int, next: ImageAddress, _ budget: inout Budget
+  ) throws(UnwindError) -> Int {
+    if operation.effect == .none, operation.written == 0, operation.transfer == .next { return index }
+    var state = states[index]
+    let before = state
+    state.execute(operation, next: next)
+    // Hand-written code may keep its frame in a register that calls may change, where it knows that the callee does not.
+    if state.cfa == nil, before.cfa != nil, case .call(let displacement) = operation.transfer {
+      state = before
+      state.forget(try written(by: next + UInt64(bitPattern: displacement), &budget))
+    }
+    return state == states[index] ? index : keep(state)
+  }
+
+  /// The registers that a function changes which calls nothing and goes on nowhere else; all that calls may change for any other.
+  private mutating func written(by function: ImageAddress, _ budget: inout Budget) throws(UnwindError) -> UInt16 {
+    var mask: UInt16 = 0
+    var (address, farthest) = (function, function)
+    // No farther than hand-written helpers reach.
+    while address.value - function.value < 4096 {
+      let found: Operation?
+      do throws(ELFError) { found = try code.operation(at: address) } catch { throw .file(error) }
+      guard let operation = found else { return State.scratch }
+      try budget.spend(operation.length)
+      address = address + UInt64(operation.length)
+      switch operation.transfer {
+      case .next: mask |= operation.written
+      case .branch(let displacement), .jump(let displacement):
+        let target = address + UInt64(bitPattern: displacement)
+        guard target >= function, target.value - function.value < 4096 else { return State.scratch }
+        mask |= operation.written
+        farthest = max(farthest, target)
+      case .ret: if address > farthest { return mask & State.scratch }
+      default: return State.scratch
+      }
+    }
+    return State.scratch
+  }
+
+  /// Two ways meet at `address`; nil where the new one does not exist.
+  private mutating func meet(_ known: Int, _ new: Int, at address: ImageAddress, _ call: ImageAddress?) -> Int? {
+    let (a, b) = (states[known], states[new])
+    let met = a.meeting(b)
+    // A function with a frame pointer may well have taken different amounts of stack (alloca).
+    if a.stackPointer != b.stackPointer, !met.keepsFrame, a.cfa != nil, b.cfa != nil {
+      if let call {
+        withoutReturn.insert(call)
+        return nil
+      }
+      if let call = afterCall[address] {
+        withoutReturn.insert(call)
+        mustRestart = true
+        return nil
+      }
+      conflicts += 1
+    }
+    return met == a ? known : keep(met)
+  }
+
+  private mutating func merged(_ known: Int, _ new: Int) -> Int {
+    let met = states[known].meeting(states[new])
+    return met == states[known] ? known : keep(met)
+  }
+
+  private mutating func keep(_ state: State) -> Int {
+    states.append(state)
+    return states.count - 1
+  }
+
+  // MARK: Jumps through tables
+
+  /// More entries than any switch has.
+  private static let maxEntries = 4096
+
+  private mutating func dispatch(_ operation: Operation, _ index: Int, _ next: ImageAddress, _ budget: inout Budget) throws(UnwindError) {
+    let state = states[index]
+    var targets: [ImageAddress] = []
+    switch operation.transfer {
+    case .jumpRegister(let register):
+      if case .tableTarget(let table, let base) = state[register] {
+        targets = try entries(of: table, bytes: 4, upTo: state.compared, &budget) {
+          ImageAddress(UInt64(bitPattern: base &+ Int64(Int32(truncatingIfNeeded: $0))))
+        }
+      }
+    case .jumpMemory(let memory):
+      if memory.index != nil, memory.scale == 8, let table = state.constantBase(memory, next) {
+        targets = try entries(of: table, bytes: 8, upTo: state.compared, &budget) { ImageAddress($0) }
+      }
+    default: break
+    }
+    for target in targets { ways.append(Edge(target: target, state: index, call: nil)) }
+    // With everything taken off the stack it is a call in the place of a return.
+    if targets.isEmpty, state.stackPointer != .frame(-8) { unresolved.append(index) }
+  }
+
+  /// The comparison before the jump says how many entries there are; some of them may lead to parts of the function that were split off.
+  /// Without a fitting one the table ends where an entry leads out of the function.
+  private mutating func entries(
+    of table: Int64, bytes: Int, upTo highest: Int64?, _ budget: inout Budget, target: (UInt64) -> ImageAddress
+  ) throws(UnwindError) -> [ImageAddress] {
+    let boundaries = try instructions(&budget)
+    let start = ImageAddress(UInt64(bitPattern: table))
+    let table: [UInt8]
+    do throws(ELFError) { table = try code.file.bytes(at: start, upTo: FlowAnalysis.maxEntries * bytes) } catch { return [] }
+    let count = table.count / bytes
+    try budget.spend(table.count / 8)
+    func entry(_ index: Int) -> ImageAddress {
+      target((0..<bytes).reduce(UInt64(0)) { $0 | UInt64(table[index * bytes + $1]) << UInt64(8 * $1) })
+    }
+    if let highest, highest >= 0, highest < Int64(count) {
+      let all = (0...Int(highest)).map(entry)
+      if all.allSatisfy({ bounds.contains($0) ? boundaries.contains($0) : code.file.isExecutable($0) }) {
+        return Set(all.filter { bounds.contains($0) }).sorted()
+      }
+    }
+    var targets: Set<ImageAddress> = []
+    for index in 0..<count {
+      let target = entry(index)
+      guard boundaries.contains(target) else { break }
+      targets.insert(target)
+    }
+    return targets.sorted()
+  }
+
+  /// Where instructions begin, one after the other from the entry on: compilers put no data between them.
+  private mutating func instructions(_ budget: inout Budget) throws(UnwindError) -> Set<ImageAddress> {
+    if let boundaries { return boundaries }
+    var found: Set<ImageAddress> = []
+    var address = entry
+    while bounds.contains(address), found.count < FlowAnalysis.maxInstructions {
+      let operation: Operation?
+      do throws(ELFError) { operation = try code.operation(at: address) } catch { throw .file(error) }
+      guard let operation else { break }
+      try budget.spend(operation.length)
+      found.insert(address)
+      address = address + UInt64(operation.length)
+    }
+    boundaries = found
+    return found
+  }
+
+  /// The first instruction that nothing has reached, where a jump that was not resolved may lead.
+  private mutating func unreached(_ budget: inout Budget) throws(UnwindError) -> Edge? {
+    guard let first = unresolved.first else { return nil }
+    let state = unresolved.dropFirst().reduce(states[first]) { $0.meeting(states[$1]) }
+    guard state.stackPointer != .unknown || state[6] != .unknown else { return nil }
+    var address = entry
+    while bounds.contains(address) {
+      let found: Operation?
+      do throws(ELFError) { found = try code.operation(at: address) } catch { throw .file(error) }
+      guard let operation = found else { return nil }
+      try budget.spend(operation.length)
+      if visited[address] == nil, !isPadding(operation, at: address) {
+        return Edge(target: address, state: keep(state), call: nil)
+      }
+      address = address + UInt64(operation.length)
+    }
+    return nil
+  }
+
+  private func isPadding(_ operation: Operation, at address: ImageAddress) -> Bool {
+    operation.transfer == .halt || (operation.transfer == .next && operation.effect == .none && operation.written == 0)
+  }
+}
+
+extension State {
+  fileprivate func constantBase(_ memory: Memory, _ next: ImageAddress) -> Int64? {
+    let base: Value =
+      switch memory.base {
+      case .none: .constant(memory.displacement)
+      case .instruction: .constant(Int64(bitPattern: next.value) &+ memory.displacement)
+      case .register(let number): self[number].moved(memory.displacement)
+      }
+    if case .constant(let table) = base { return table }
+    return nil
+  }
+}

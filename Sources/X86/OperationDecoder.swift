@@ -1,0 +1,195 @@
+private import CZydis
+
+/// Decodes 64-bit code with its operands. Not thread-safe: it decodes into storage of its own.
+@safe package final class OperationDecoder {
+  private static let operandCount = 10
+  private static let rsp: UInt8 = 7
+
+  private var decoder = ZydisDecoder()
+  private var decoded = unsafe ZydisDecodedInstruction()
+  private let operands: UnsafeMutableBufferPointer<ZydisDecodedOperand>
+
+  package init() {
+    // SAFETY: the buffer is this object's own, zeroed at once (all-zero operands are valid), and freed by deinit alone.
+    unsafe operands = .allocate(capacity: Self.operandCount)
+    unsafe operands.initialize(repeating: ZydisDecodedOperand())
+    // SAFETY: the decoder is this object's own field; the call only writes to it.
+    let status = unsafe ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64)
+    precondition(status & 0x8000_0000 == 0, "Zydis does not know 64-bit mode")
+  }
+
+  deinit { unsafe operands.deallocate() }
+
+  /// The instruction at `offset`, or nil where the bytes are none, or end too early.
+  package func operation(at offset: Int, in code: [UInt8]) -> Operation? {
+    guard offset >= 0, offset < code.count else { return nil }
+    // SAFETY: the pointer comes from `code`, which outlives the call; the decoder reads no more than what is left of it from `offset`, and
+    // writes at most ten operands, which is what the buffer holds.
+    let status = unsafe code.withUnsafeBufferPointer { buffer in
+      unsafe ZydisDecoderDecodeFull(
+        &decoder, buffer.baseAddress! + offset, ZyanUSize(buffer.count - offset), &decoded, operands.baseAddress!)
+    }
+    let length = unsafe Int(decoded.length)
+    guard status & 0x8000_0000 == 0, length > 0 else { return nil }
+    let count = unsafe min(Int(decoded.operand_count), Self.operandCount)
+    let (effect, transfer) = (effect(), transfer())
+    return Operation(length: length, transfer: transfer, effect: effect, written: written(count))
+  }
+
+  // MARK: Operands
+
+  private func written(_ count: Int) -> UInt16 {
+    var mask: UInt16 = 0
+    for index in 0..<count where isWritten(index) {
+      if let number = number(index) { mask |= 1 << UInt16(number) }
+    }
+    return mask
+  }
+
+  private func isWritten(_ index: Int) -> Bool {
+    let writes = UInt8(truncatingIfNeeded: ZYDIS_OPERAND_ACTION_MASK_WRITE.rawValue)
+    return unsafe operands[index].actions & writes != 0
+  }
+
+  /// The general register that the operand is, or is a part of.
+  private func number(_ index: Int) -> UInt8? {
+    guard unsafe operands[index].type == ZYDIS_OPERAND_TYPE_REGISTER else { return nil }
+    return unsafe dwarf(operands[index].reg.value)
+  }
+
+  /// The whole 64-bit register that the operand is.
+  private func wide(_ index: Int) -> UInt8? { unsafe operands[index].size == 64 ? number(index) : nil }
+
+  private func constant(_ index: Int) -> Int64? {
+    guard unsafe operands[index].type == ZYDIS_OPERAND_TYPE_IMMEDIATE else { return nil }
+    return unsafe operands[index].imm.value.s
+  }
+
+  private func memory(_ index: Int) -> Memory? {
+    guard unsafe operands[index].type == ZYDIS_OPERAND_TYPE_MEMORY else { return nil }
+    let memory = unsafe operands[index].mem
+    // fs and gs have bases of their own.
+    guard memory.segment != ZYDIS_REGISTER_FS, memory.segment != ZYDIS_REGISTER_GS else { return nil }
+    let base: Memory.Base
+    if memory.base == ZYDIS_REGISTER_RIP {
+      base = .instruction
+    } else if memory.base == ZYDIS_REGISTER_NONE {
+      base = .none
+    } else if let number = dwarf(memory.base) {
+      base = .register(number)
+    } else {
+      return nil
+    }
+    let index: UInt8? = memory.index == ZYDIS_REGISTER_NONE ? nil : dwarf(memory.index)
+    if index == nil && memory.index != ZYDIS_REGISTER_NONE { return nil }
+    return Memory(base: base, index: index, scale: memory.scale, displacement: memory.disp.value)
+  }
+
+  private func dwarf(_ register: ZydisRegister) -> UInt8? {
+    // rax rcx rdx rbx rsp rbp rsi rdi, as the encoding numbers them
+    let numbers: [8 of UInt8] = [0, 2, 1, 3, 7, 6, 4, 5]
+    let whole = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, register)
+    guard whole.rawValue >= ZYDIS_REGISTER_RAX.rawValue, whole.rawValue <= ZYDIS_REGISTER_R15.rawValue else { return nil }
+    let encoded = Int(whole.rawValue - ZYDIS_REGISTER_RAX.rawValue)
+    return encoded < 8 ? numbers[encoded] : UInt8(encoded)
+  }
+
+  // MARK: What it does
+
+  private func transfer() -> Transfer {
+    let mnemonic = unsafe decoded.mnemonic
+    switch mnemonic {
+    case ZYDIS_MNEMONIC_CALL:
+      if let displacement = constant(0) { return .call(displacement: displacement) }
+      return .callIndirect
+    case ZYDIS_MNEMONIC_JMP:
+      if let displacement = constant(0) { return .jump(displacement: displacement) }
+      if let register = wide(0) { return .jumpRegister(register) }
+      if let memory = memory(0) { return .jumpMemory(memory) }
+      return .halt
+    case ZYDIS_MNEMONIC_RET, ZYDIS_MNEMONIC_IRET, ZYDIS_MNEMONIC_IRETD, ZYDIS_MNEMONIC_IRETQ: return .ret
+    case ZYDIS_MNEMONIC_HLT, ZYDIS_MNEMONIC_UD0, ZYDIS_MNEMONIC_UD1, ZYDIS_MNEMONIC_UD2, ZYDIS_MNEMONIC_INT3: return .halt
+    case ZYDIS_MNEMONIC_SYSCALL: return .syscall
+    default: break
+    }
+    if unsafe decoded.meta.category == ZYDIS_CATEGORY_COND_BR, let displacement = constant(0) {
+      return .branch(displacement: displacement)
+    }
+    return .next
+  }
+
+  private func effect() -> Effect {
+    switch unsafe decoded.mnemonic {
+    case ZYDIS_MNEMONIC_PUSH:
+      guard unsafe operands[0].size == 64 || constant(0) != nil else { return .none }
+      if let memory = memory(0) { return .pushMemory(memory) }
+      return .push(wide(0))
+    case ZYDIS_MNEMONIC_PUSHFQ: return .push(nil)
+    case ZYDIS_MNEMONIC_POP: return unsafe operands[0].size == 64 ? .pop(wide(0)) : .none
+    case ZYDIS_MNEMONIC_POPFQ: return .pop(nil)
+    case ZYDIS_MNEMONIC_LEAVE: return .leave
+    case ZYDIS_MNEMONIC_MOV: return move()
+    case ZYDIS_MNEMONIC_LEA:
+      guard let to = wide(0), let memory = memory(1) else { return .none }
+      return .address(to: to, memory)
+    case ZYDIS_MNEMONIC_MOVSXD:
+      guard let to = wide(0), let memory = memory(1) else { return .none }
+      return .loadSigned(to: to, memory)
+    case ZYDIS_MNEMONIC_ADD: return sum(negative: false)
+    case ZYDIS_MNEMONIC_SUB: return sum(negative: true)
+    case ZYDIS_MNEMONIC_INC: return wide(0).map { .add(to: $0, 1) } ?? stored()
+    case ZYDIS_MNEMONIC_DEC: return wide(0).map { .add(to: $0, -1) } ?? stored()
+    case ZYDIS_MNEMONIC_CMP: return number(0) == nil ? .none : constant(1).map { .compare($0) } ?? .none
+    case ZYDIS_MNEMONIC_XCHG:
+      if let a = wide(0), let b = wide(1) { return .exchange(a, b) }
+      return stored()
+    case ZYDIS_MNEMONIC_AND:
+      if let to = wide(0), let mask = constant(1), mask < 0 { return .lower(to) }
+      return stored()
+    case ZYDIS_MNEMONIC_XOR:
+      // The idiom for zero; a write of 32 bits clears the upper half.
+      if let a = number(0), a == number(1), unsafe operands[0].size >= 32 { return .constant(to: a, 0) }
+      return stored()
+    default: return stored()
+    }
+  }
+
+  private func move() -> Effect {
+    if let to = wide(0) {
+      if let from = wide(1) { return .move(to: to, from: from) }
+      if let memory = memory(1) { return .load(to: to, memory) }
+    }
+    if let to = number(0), let value = constant(1) {
+      if unsafe operands[0].size >= 32 {
+        return .constant(to: to, unsafe operands[0].size == 32 ? Int64(UInt32(truncatingIfNeeded: value)) : value)
+      }
+      if unsafe operands[0].size == 8 && !isHighByte(0) { return .constantByte(to: to, UInt8(truncatingIfNeeded: value)) }
+    }
+    if let memory = memory(0) { return .store(memory, from: wide(1), count: width(0)) }
+    return .none
+  }
+
+  private func isHighByte(_ index: Int) -> Bool {
+    let register = unsafe operands[index].reg.value
+    return register.rawValue >= ZYDIS_REGISTER_AH.rawValue && register.rawValue <= ZYDIS_REGISTER_BH.rawValue
+  }
+
+  private func sum(negative: Bool) -> Effect {
+    guard let to = wide(0) else { return stored() }
+    if let value = constant(1) {
+      let (negated, overflow) = (0 as Int64).subtractingReportingOverflow(value)
+      return negative ? (overflow ? .none : .add(to: to, negated)) : .add(to: to, value)
+    }
+    if let from = wide(1) { return negative ? .lower(to) : .addRegister(to: to, from: from) }
+    return .none
+  }
+
+  /// The memory that an instruction of any other kind writes.
+  private func stored() -> Effect {
+    guard unsafe decoded.operand_count_visible > 0, isWritten(0), let memory = memory(0) else { return .none }
+    return .store(memory, from: nil, count: width(0))
+  }
+
+  /// In bytes.
+  private func width(_ index: Int) -> UInt16 { unsafe operands[index].size / 8 }
+}
