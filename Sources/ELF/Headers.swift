@@ -96,7 +96,8 @@ package struct Section: Equatable, Sendable {
   static let maxNameBytes = 64
 
   package var name: String
-  var type: UInt32
+  /// `sh_type`.
+  package var type: UInt32
   package var address: ImageAddress
   package var fileOffset: UInt64
   package var count: UInt64

@@ -13,7 +13,7 @@ package struct FlowAnalysis {
   /// Calls that do not return, of one function, found one by one.
   static let maxRestarts = 32
 
-  private struct Edge {
+  struct Edge {
     var target: ImageAddress
     var state: Int
     /// Where the call ends that has to return for this way to exist; nil where there is another way here.
@@ -21,35 +21,38 @@ package struct FlowAnalysis {
   }
 
   let entry: ImageAddress
-  /// Where the function's instructions lie. Jumps to elsewhere leave the function.
+  /// Where the function's instructions may lie, split-off parts included. Jumps to elsewhere leave the function.
   let bounds: AddressRange
+  /// Where its main part lies.
+  let extent: AddressRange
   /// Other functions begin here: a jump to one is a call in the place of a return.
   private let isEntry: (ImageAddress) -> Bool
 
-  private var code: Code
-  private var states: [State] = [State()]
-  private var visited: [ImageAddress: Int] = [:]
+  var code: Code
+  var states: [State] = [State()]
+  var visited: [ImageAddress: Int] = [:]
   /// By return address: the state that the call returns to, if it does.
   private var calls: [ImageAddress: Int] = [:]
   private var afterCall: [ImageAddress: ImageAddress] = [:]
-  private var ways: [Edge] = []
+  var ways: [Edge] = []
   private var returns: [Edge] = []
   private var nextReturn = 0
   private var withoutReturn: Set<ImageAddress> = []
-  private var unresolved: [Int] = []
+  var unresolved: [Int] = []
   private var mustRestart = false
-  private var boundaries: Set<ImageAddress>?
+  var boundaries: Set<ImageAddress>?
   /// The function makes the syscall that starts a thread or a child on a stack of its own.
   package private(set) var clones = false
   /// Two ways meet with different depths: there SP is not known.
   package private(set) var conflicts = 0
 
   package init(
-    of file: ObjectFile, from entry: ImageAddress, within bounds: AddressRange, decoder: OperationDecoder, budget: inout Budget,
-    isEntry: @escaping (ImageAddress) -> Bool = { _ in false }
+    of file: ObjectFile, from entry: ImageAddress, within bounds: AddressRange, extent: AddressRange? = nil, decoder: OperationDecoder,
+    budget: inout Budget, isEntry: @escaping (ImageAddress) -> Bool = { _ in false }
   ) throws(UnwindError) {
     self.entry = entry
     self.bounds = bounds
+    self.extent = extent ?? bounds
     self.isEntry = isEntry
     code = Code(file, decoder)
     for _ in 0..<FlowAnalysis.maxRestarts {
@@ -130,6 +133,8 @@ package struct FlowAnalysis {
       case .ret, .halt: return
       }
       address = next
+      // What falls through into another function is a call that does not return.
+      if isEntry(address) { return }
     }
   }
 
@@ -202,116 +207,8 @@ package struct FlowAnalysis {
     return met == states[known] ? known : keep(met)
   }
 
-  private mutating func keep(_ state: State) -> Int {
+  mutating func keep(_ state: State) -> Int {
     states.append(state)
     return states.count - 1
-  }
-
-  // MARK: Jumps through tables
-
-  /// More entries than any switch has.
-  private static let maxEntries = 4096
-
-  private mutating func dispatch(_ operation: Operation, _ index: Int, _ next: ImageAddress, _ budget: inout Budget) throws(UnwindError) {
-    let state = states[index]
-    var targets: [ImageAddress] = []
-    switch operation.transfer {
-    case .jumpRegister(let register):
-      if case .tableTarget(let table, let base) = state[register] {
-        targets = try entries(of: table, bytes: 4, upTo: state.compared, &budget) {
-          ImageAddress(UInt64(bitPattern: base &+ Int64(Int32(truncatingIfNeeded: $0))))
-        }
-      }
-    case .jumpMemory(let memory):
-      if memory.index != nil, memory.scale == 8, let table = state.constantBase(memory, next) {
-        targets = try entries(of: table, bytes: 8, upTo: state.compared, &budget) { ImageAddress($0) }
-      }
-    default: break
-    }
-    for target in targets { ways.append(Edge(target: target, state: index, call: nil)) }
-    // With everything taken off the stack it is a call in the place of a return.
-    if targets.isEmpty, state.stackPointer != .frame(-8) { unresolved.append(index) }
-  }
-
-  /// The comparison before the jump says how many entries there are; some of them may lead to parts of the function that were split off.
-  /// Without a fitting one the table ends where an entry leads out of the function.
-  private mutating func entries(
-    of table: Int64, bytes: Int, upTo highest: Int64?, _ budget: inout Budget, target: (UInt64) -> ImageAddress
-  ) throws(UnwindError) -> [ImageAddress] {
-    let boundaries = try instructions(&budget)
-    let start = ImageAddress(UInt64(bitPattern: table))
-    let table: [UInt8]
-    do throws(ELFError) { table = try code.file.bytes(at: start, upTo: FlowAnalysis.maxEntries * bytes) } catch { return [] }
-    let count = table.count / bytes
-    try budget.spend(table.count / 8)
-    func entry(_ index: Int) -> ImageAddress {
-      target((0..<bytes).reduce(UInt64(0)) { $0 | UInt64(table[index * bytes + $1]) << UInt64(8 * $1) })
-    }
-    if let highest, highest >= 0, highest < Int64(count) {
-      let all = (0...Int(highest)).map(entry)
-      if all.allSatisfy({ bounds.contains($0) ? boundaries.contains($0) : code.file.isExecutable($0) }) {
-        return Set(all.filter { bounds.contains($0) }).sorted()
-      }
-    }
-    var targets: Set<ImageAddress> = []
-    for index in 0..<count {
-      let target = entry(index)
-      guard boundaries.contains(target) else { break }
-      targets.insert(target)
-    }
-    return targets.sorted()
-  }
-
-  /// Where instructions begin, one after the other from the entry on: compilers put no data between them.
-  private mutating func instructions(_ budget: inout Budget) throws(UnwindError) -> Set<ImageAddress> {
-    if let boundaries { return boundaries }
-    var found: Set<ImageAddress> = []
-    var address = entry
-    while bounds.contains(address), found.count < FlowAnalysis.maxInstructions {
-      let operation: Operation?
-      do throws(ELFError) { operation = try code.operation(at: address) } catch { throw .file(error) }
-      guard let operation else { break }
-      try budget.spend(operation.length)
-      found.insert(address)
-      address = address + UInt64(operation.length)
-    }
-    boundaries = found
-    return found
-  }
-
-  /// The first instruction that nothing has reached, where a jump that was not resolved may lead.
-  private mutating func unreached(_ budget: inout Budget) throws(UnwindError) -> Edge? {
-    guard let first = unresolved.first else { return nil }
-    let state = unresolved.dropFirst().reduce(states[first]) { $0.meeting(states[$1]) }
-    guard state.stackPointer != .unknown || state[6] != .unknown else { return nil }
-    var address = entry
-    while bounds.contains(address) {
-      let found: Operation?
-      do throws(ELFError) { found = try code.operation(at: address) } catch { throw .file(error) }
-      guard let operation = found else { return nil }
-      try budget.spend(operation.length)
-      if visited[address] == nil, !isPadding(operation, at: address) {
-        return Edge(target: address, state: keep(state), call: nil)
-      }
-      address = address + UInt64(operation.length)
-    }
-    return nil
-  }
-
-  private func isPadding(_ operation: Operation, at address: ImageAddress) -> Bool {
-    operation.transfer == .halt || (operation.transfer == .next && operation.effect == .none && operation.written == 0)
-  }
-}
-
-extension State {
-  fileprivate func constantBase(_ memory: Memory, _ next: ImageAddress) -> Int64? {
-    let base: Value =
-      switch memory.base {
-      case .none: .constant(memory.displacement)
-      case .instruction: .constant(Int64(bitPattern: next.value) &+ memory.displacement)
-      case .register(let number): self[number].moved(memory.displacement)
-      }
-    if case .constant(let table) = base { return table }
-    return nil
   }
 }

@@ -25,6 +25,8 @@ enum Arrival: UInt8, Hashable, Sendable {
 final class CodePoint {
   enum Unwinding {
     case row(Row, by: FrameSource)
+    /// No table says which function the address belongs to: the caller's call does.
+    case candidates([FlowRow])
     /// `__restore_rt`: the kernel's signal frame lies at SP.
     case signalFrame
     /// A process entry without CFI (ld.so's `_start`): the end of the stack.

@@ -19,12 +19,14 @@ package final class Image {
   package let file: ObjectFile
   let decoder = Decoder()
   var frames: FrameTable
+  let flow: FlowPoints
   private var points: [Key: CodePoint] = [:]
   private var shownBuildID: String?
 
   package init(_ source: Source) throws(ELFError) {
     file = try ObjectFile(source)
     frames = FrameTable(file)
+    flow = FlowPoints(file)
   }
 
   /// What this file says about `address`. Never throws: what cannot be judged is the answer's own case.

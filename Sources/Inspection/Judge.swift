@@ -47,7 +47,7 @@ extension Image {
 
   /// The address returns into a signal trampoline's first byte, or is where its own syscall trapped. Where CFI covers it, it says
   /// 'S' too; musl's has no CFI.
-  private func isSignalTrampoline(_ address: ImageAddress, _ arrival: Arrival, budget: inout Budget) throws(UnwindError) -> Bool {
+  func isSignalTrampoline(_ address: ImageAddress, _ arrival: Arrival, budget: inout Budget) throws(UnwindError) -> Bool {
     let start: ImageAddress
     switch arrival {
     case .returned: start = address
@@ -115,9 +115,15 @@ extension Image {
       try judgeBoundary(address, arrival, from: [row.start, below.range.start], point, budget: &budget)
       return
     }
-    if let function = try isNamed(lookup) {
+    if let function = try isNamed(lookup), !(try flow.isPart(function)) {
       point.functionStart = function.start
       try judgeBoundary(address, arrival, from: [function.start], point, budget: &budget)
+      if let row = try flow.row(address, arrival, in: function, &budget) { point.unwinding = .row(row, by: .flow) }
+      return
+    }
+    let candidates = try flow.candidates(address, arrival, &budget)
+    if !candidates.isEmpty {
+      point.unwinding = .candidates(candidates)
       return
     }
     // No FDE, no symbol. A stripped function that its compiler gave no CFI may lie here (musl, Swift, Go), or nothing but the space
@@ -140,8 +146,21 @@ extension Image {
     point.objections.append(Objection(check: .function, reason: .noFunction))
   }
 
+  /// Where the call goes to that the five bytes before `address` may be.
+  func directCall(before address: ImageAddress) throws(UnwindError) -> ImageAddress? {
+    let code: [UInt8]
+    do throws(ELFError) { code = try file.bytes(at: address - 5, count: 5) } catch {
+      if case .unmapped = error { return nil }
+      throw .file(error)
+    }
+    guard let instruction = decoder.instruction(at: 0, in: code), instruction.length == 5,
+      case .directCall(let displacement) = instruction.kind
+    else { return nil }
+    return address + UInt64(bitPattern: displacement)
+  }
+
   /// Some reading of the bytes before `address` is a call: the forms of `e8` and `ff /2` that compilers write.
-  private func mayFollowCall(_ address: ImageAddress) throws(UnwindError) -> Bool {
+  func mayFollowCall(_ address: ImageAddress) throws(UnwindError) -> Bool {
     for length: UInt64 in 2...8 {
       let code: [UInt8]
       do throws(ELFError) { code = try file.bytes(at: address - length, count: Int(length)) } catch {

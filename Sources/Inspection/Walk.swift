@@ -67,7 +67,7 @@ struct Walk {
   var names: [Names?] = []
   var modules = Modules()
   var budget: Budget
-  private var memory: StackMemory
+  var memory: StackMemory
   private var current = Current()
   private var stretch: Stretch?
   /// The stack's ranges that were walked before a signal frame led on: no chain comes back to them.
@@ -127,25 +127,39 @@ struct Walk {
       try cross(to: interrupted, from: stackPointer, in: &space)
       return interrupted
     case .row(let row, let source):
-      let caller: Caller
-      do throws(UnwindError) {
-        caller = try step(row, in: place.registers, at: place.instruction, file: code.image.file, budget: &budget) {
-          (address) throws(UnwindError) in try memory.word(at: address, in: &space)
-        }
-      } catch { throw .unknown(Reason(error)) }
-      guard let returnAddress = caller.returnAddress else {
-        end(point.isEntry ? .processEntry : .threadStart, stackPointer)
-        return nil
-      }
-      let next = Place(
-        instruction: returnAddress, arrival: row.isSignalFrame ? .interrupted : .returned, registers: caller.registers)
-      unwound(by: row.isSignalFrame ? .signalFrame : source)
-      if row.isSignalFrame {
-        try cross(to: next, from: stackPointer, in: &space)
-      } else {
-        try rise(to: caller.cfa, from: stackPointer, row, in: &space)
-      }
-      return next
+      return try ascend(from: place, by: row, source, code, isEntry: point.isEntry, in: &space)
+    case .candidates(let candidates):
+      guard let chosen = choose(among: candidates, from: place, code, in: &space) else { throw .unknown(.noUnwindInfo) }
+      current.names?.functionStart = chosen.entry
+      return try ascend(from: place, by: chosen.row, .flow, code, isEntry: chosen.entry == code.image.file.entry, in: &space)
+    }
+  }
+
+  /// Applies `row`, and goes on to the frame above.
+  private mutating func ascend(
+    from place: Place, by row: Row, _ source: FrameSource, _ code: Code, isEntry: Bool, in space: inout some AddressSpace
+  ) throws(Stop) -> Place? {
+    let stackPointer = place.registers[Registers.rsp] ?? 0
+    let caller: Caller
+    do throws(UnwindError) { caller = try apply(row, to: place, code, in: &space) } catch { throw .unknown(Reason(error)) }
+    guard let returnAddress = caller.returnAddress else {
+      end(isEntry ? .processEntry : .threadStart, stackPointer)
+      return nil
+    }
+    let next = Place(
+      instruction: returnAddress, arrival: row.isSignalFrame ? .interrupted : .returned, registers: caller.registers)
+    unwound(by: row.isSignalFrame ? .signalFrame : source)
+    if row.isSignalFrame {
+      try cross(to: next, from: stackPointer, in: &space)
+    } else {
+      try rise(to: caller.cfa, from: stackPointer, row, in: &space)
+    }
+    return next
+  }
+
+  mutating func apply(_ row: Row, to place: Place, _ code: Code, in space: inout some AddressSpace) throws(UnwindError) -> Caller {
+    try step(row, in: place.registers, at: place.instruction, file: code.image.file, budget: &budget) {
+      (address) throws(UnwindError) in try memory.word(at: address, in: &space)
     }
   }
 

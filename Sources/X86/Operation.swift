@@ -75,11 +75,14 @@ package struct Operation: Equatable, Sendable {
   package var effect: Effect
   /// Bit n: general register n is written to, whether `effect` says how or not.
   package var written: UInt16
+  /// `nop` of any length, or `int3`: what fills the space between functions.
+  package var isPadding: Bool
 
-  package init(length: Int, transfer: Transfer = .next, effect: Effect = .none, written: UInt16 = 0) {
+  package init(length: Int, transfer: Transfer = .next, effect: Effect = .none, written: UInt16 = 0, isPadding: Bool = false) {
     self.length = length
     self.transfer = transfer
     self.effect = effect
     self.written = written
+    self.isPadding = isPadding
   }
 }

@@ -33,7 +33,8 @@ private import CZydis
     guard status & 0x8000_0000 == 0, length > 0 else { return nil }
     let count = unsafe min(Int(decoded.operand_count), Self.operandCount)
     let (effect, transfer) = (effect(), transfer())
-    return Operation(length: length, transfer: transfer, effect: effect, written: written(count))
+    let isPadding = unsafe decoded.mnemonic == ZYDIS_MNEMONIC_NOP || decoded.mnemonic == ZYDIS_MNEMONIC_INT3
+    return Operation(length: length, transfer: transfer, effect: effect, written: written(count), isPadding: isPadding)
   }
 
   // MARK: Operands

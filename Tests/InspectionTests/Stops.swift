@@ -18,7 +18,14 @@ struct Workshop {
     "plain": ["-O2"], "plain-O0": ["-O0"], "plain-static": ["-O2", "-static"],
     "lto": ["-O3", "-flto"], "no-pie": ["-O2", "-no-pie"], "static": ["-O2", "-static", "-DIFUNC"],
     "static-pie": ["-O2", "-static-pie", "-DIFUNC"], "stripped": ["-O2", "-s"],
+    // Without CFI of their own.
+    "bare": ["-O2"] + bare, "bare-stripped": ["-O2", "-s"] + bare, "bare-static": ["-O2", "-static", "-s"] + bare,
+    "bare-O0": ["-O0", "-s"] + bare,
+    "musl": ["-O2", "-DMUSL"], "musl-static": ["-O2", "-DMUSL", "-static"], "musl-bare": ["-Os", "-DMUSL", "-s"] + bare,
+    "musl-bare-static": ["-O2", "-DMUSL", "-static", "-s"] + bare, "musl-static-pie": ["-O2", "-DMUSL", "-static-pie", "-s"],
   ]
+
+  private static let bare = ["-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-fno-exceptions"]
 
   private init() throws {
     let directory = Workshop.directory
@@ -37,7 +44,10 @@ struct Workshop {
     let fixture = Bundle.module.bundleURL.appendingPathComponent("Fixtures/\(source)")
     let process = Process()
     process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = ["gcc", "-w"] + flags + [fixture.path, "-o", Workshop.directory.appendingPathComponent(name).path, "-ldl"]
+    process.arguments =
+      [flags.contains("-DMUSL") ? "musl-gcc" : "gcc", "-w"] + flags + [
+        fixture.path, "-o", Workshop.directory.appendingPathComponent(name).path, "-ldl",
+      ]
     try process.run()
     process.waitUntilExit()
     guard process.terminationStatus == 0 else { throw Failed("gcc \(flags) \(source)") }

@@ -191,6 +191,6 @@ import Wire
       slowest = max(slowest, took)
     }
     #expect(clean > 100 && clean < 2900)
-    #expect(slowest < .seconds(2))
+    #expect(slowest < .seconds(20))
   }
 }

@@ -56,12 +56,19 @@ static void *resolve_target(void) {
 long target(void) __attribute__((ifunc("resolve_target")));
 #endif
 
+// musl hands no arguments to constructors.
 __attribute__((constructor)) static void early(int argc, char **argv) {
+#ifdef MUSL
+  if (getenv("CONSTRUCTOR")) trap();
+#else
   if (argc > 1 && !strcmp(argv[1], "constructor")) trap();
+#endif
 }
 
+#ifndef MUSL
 static ucontext_t main_context, other_context;
 static void coroutine(void) { trap(); }
+#endif
 
 static void on_altstack(void *memory, size_t size) {
   stack_t s = {.ss_sp = memory, .ss_size = size};
@@ -146,6 +153,7 @@ int main(int argc, char **argv) {
 #ifdef SO
   CASE("dlopen") { void *h = dlopen(SO, RTLD_LAZY); void (*f)(void) = (void (*)(void))dlsym(h, "so_call"); f(); dlclose(h); }
 #endif
+#ifndef MUSL
   CASE("coroutine") {
     getcontext(&other_context);
     other_context.uc_stack.ss_sp = malloc(1 << 16);
@@ -154,6 +162,7 @@ int main(int argc, char **argv) {
     makecontext(&other_context, coroutine, 0);
     swapcontext(&main_context, &other_context);
   }
+#endif
   CASE("clone-own-stack") { clone(clone_child, (char *)malloc(1 << 16) + (1 << 16), SIGCHLD, 0); wait(0); }
   else return 9;
   return 0;
