@@ -20,6 +20,7 @@ struct FileHeader {
   var sectionEntryBytes = 0
   var sectionCount = 0
   var sectionNames = 0
+  var isFixed = false
 
   init(_ bytes: [UInt8]) throws(ELFError) {
     var magic: UInt32 = 0
@@ -51,6 +52,7 @@ struct FileHeader {
     guard ident == 0x01_01_02 else { throw .unsupported(.ident) }
     // ET_EXEC, ET_DYN; EM_X86_64.
     guard type == 2 || type == 3 else { throw .unsupported(.type) }
+    isFixed = type == 2
     guard machine == 62 else { throw .unsupported(.machine) }
     guard version == 1 else { throw .unsupported(.version) }
   }

@@ -46,6 +46,8 @@ package final class ObjectFile {
   package let frameHeader: AddressRange?
   /// The file names an interpreter, i.e. it is a dynamically linked program.
   package let hasInterpreter: Bool
+  /// ET_EXEC: the file is loaded where it was linked, so that its code and data hold addresses as they are.
+  package let isFixed: Bool
 
   let source: Source
   private var chunks = Chunks()
@@ -60,6 +62,7 @@ package final class ObjectFile {
     self.source = source
     let header = try FileHeader(ObjectFile.read(source, at: 0, count: FileHeader.bytes))
     entry = header.entry
+    isFixed = header.isFixed
     guard header.programEntryBytes == ProgramHeader.bytes, header.programCount > 0 else { throw .malformed(.programHeaders) }
     guard header.programCount <= ObjectFile.maxProgramHeaders else {
       throw .tooLarge(.programHeaders, UInt64(header.programCount))

@@ -23,7 +23,10 @@ package struct Entries {
       guard segment.fileBytes <= Entries.maxCodeBytes else { continue }
       try sweep.code(segment, decoder, &budget)
     }
-    for segment in file.segments where !segment.isExecutable {
+    // Elsewhere a word that looks like an address is a number, unless packed relocations (SHT_RELR) keep addresses in place.
+    var hasAddresses = file.isFixed
+    do throws(ELFError) { if try file.sections().contains(where: { $0.type == 19 }) { hasAddresses = true } } catch { throw .file(error) }
+    for segment in file.segments where hasAddresses && !segment.isExecutable {
       guard segment.fileBytes <= Entries.maxDataBytes else { continue }
       try sweep.data(segment, &budget)
     }
@@ -149,7 +152,7 @@ private struct Sweep {
     switch operation.effect {
     case .address(_, let memory) where memory.base == .instruction && memory.index == nil:
       take(next.value &+ UInt64(bitPattern: memory.displacement))
-    case .constant(_, let value): take(UInt64(bitPattern: value))
+    case .constant(_, let value) where file.isFixed: take(UInt64(bitPattern: value))
     default: break
     }
   }

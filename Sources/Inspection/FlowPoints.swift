@@ -53,10 +53,9 @@ final class FlowPoints {
     return starts
   }
 
-  /// The row at `address` in the function that `symbol` names; nil where none of its instructions leads there.
-  func row(_ address: ImageAddress, _ arrival: Arrival, in symbol: Function, _ budget: inout Budget) throws(UnwindError) -> Row? {
-    let extent = AddressRange(start: symbol.start, count: symbol.count)
-    let analysis = try FlowAnalysis(of: file, from: symbol.start, within: extent, decoder: decoder, budget: &budget)
+  /// The row at `address` in the function that a table says fills `function`; nil where none of its instructions leads there.
+  func row(_ address: ImageAddress, _ arrival: Arrival, in function: AddressRange, _ budget: inout Budget) throws(UnwindError) -> Row? {
+    let analysis = try FlowAnalysis(of: file, from: function.start, within: function, decoder: decoder, budget: &budget)
     return analysis.row(at: address, arrival)
   }
 

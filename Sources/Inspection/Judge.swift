@@ -29,7 +29,9 @@ extension Image {
       point.unwinding = .row(row, by: .cfi)
       point.functionStart = entry.range.start
       point.isEntry = entry.range.start == file.entry
-      if arrival == .interrupted, try contradicts(entry, row, budget: &budget) { point.unwinding = .unknown(.badUnwindInfo) }
+      if arrival == .interrupted, try contradicts(entry, row, budget: &budget) {
+        point.unwinding = try flow.row(address, arrival, in: entry.range, &budget).map { .row($0, by: .flow) } ?? .unknown(.badUnwindInfo)
+      }
       try judgeBoundary(address, arrival, from: [row.start, entry.range.start], point, budget: &budget)
     case .gap(let after, let before):
       try judgeGap(address, arrival, after: after, before: before, point, budget: &budget)
@@ -118,7 +120,7 @@ extension Image {
     if let function = try isNamed(lookup), !(try flow.isPart(function)) {
       point.functionStart = function.start
       try judgeBoundary(address, arrival, from: [function.start], point, budget: &budget)
-      if let row = try flow.row(address, arrival, in: function, &budget) { point.unwinding = .row(row, by: .flow) }
+      if let row = try flow.row(address, arrival, in: AddressRange(start: function.start, count: function.count), &budget) { point.unwinding = .row(row, by: .flow) }
       return
     }
     let candidates = try flow.candidates(address, arrival, &budget)
