@@ -17,10 +17,11 @@ package import Kernel
     static let startStack = 32
     static let threadPointer = 40
     static let borrows = 48
-    static let registers = 56
-    static let copied = 192
-    static let stack = 200
-    static let size = 200 + stackLimit
+    static let forked = 56
+    static let registers = 64
+    static let copied = 200
+    static let stack = 208
+    static let size = 208 + stackLimit
   }
   /// STACK_MAX of the program.
   package static let stackLimit = 16384
@@ -32,6 +33,7 @@ package import Kernel
     package var startStack: UInt64
     package var threadPointer: UInt64
     package var borrowsMemory: Bool
+    package var hasExecuted: Bool
     /// DWARF order, then rip.
     package var registers: [17 of UInt64]
     package var stack: [UInt8]
@@ -111,7 +113,7 @@ package import Kernel
     return unsafe Copy(
       process: load(Field.process, UInt32.self), startStack: load(Field.startStack, UInt64.self),
       threadPointer: load(Field.threadPointer, UInt64.self), borrowsMemory: load(Field.borrows, UInt64.self) != 0,
-      registers: registers, stack: stack)
+      hasExecuted: load(Field.forked, UInt64.self) == 0, registers: registers, stack: stack)
   }
 
   // SAFETY: every field lies within the map's value, which stays mapped until deinit.

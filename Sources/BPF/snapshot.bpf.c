@@ -22,11 +22,13 @@ struct thread_struct {
 struct completion;
 struct task_struct {
   int pid, tgid;
+  unsigned int flags;
   __u64 start_boottime;
   __u64 self_exec_id;
   struct mm_struct *mm;
   struct task_struct *real_parent;
   struct completion *vfork_done;
+  struct task_struct *group_leader;
   struct thread_struct thread;
 } __attribute__((preserve_access_index));
 
@@ -47,6 +49,7 @@ struct exchange {
   __u64 start_stack;
   __u64 fs_base;
   __u64 borrows; // 1: a vfork child that still runs in its parent's memory
+  __u64 forked; // 1: the process has executed nothing since it was forked
   __u64 registers[17]; // DWARF order, then rip
   __u32 copied; // stack bytes copied from SP upward
   __u32 pad;
@@ -67,6 +70,7 @@ static int fill(struct exchange *x, struct task_struct *task) {
   x->exec = BPF_CORE_READ(task, self_exec_id);
   x->start_stack = BPF_CORE_READ(task, mm, start_stack);
   x->fs_base = BPF_CORE_READ(task, thread.fsbase);
+  x->forked = (BPF_CORE_READ(task, group_leader, flags) & 0x40) != 0; // PF_FORKNOEXEC, linux/sched.h
   x->borrows = BPF_CORE_READ(task, vfork_done) != 0;
 
   struct pt_regs *user = (struct pt_regs *)bpf_task_pt_regs(task);

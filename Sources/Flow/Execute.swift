@@ -64,7 +64,9 @@ extension State {
     case .call, .callIndirect:
       forget(State.scratch)
       compared = nil
-    case .syscall: forget(1 << UInt16(Registers.rax) | 1 << UInt16(Registers.rcx) | 1 << 11)
+    case .syscall:
+      if startsTask { mayBeNewTask = true }
+      forget(1 << UInt16(Registers.rax) | 1 << UInt16(Registers.rcx) | 1 << 11)
     case .next, .jump, .branch, .jumpRegister, .jumpMemory, .ret, .halt: break
     }
   }
@@ -74,6 +76,9 @@ extension State {
     forgetAligned()
     stackPointer = .aligned(0)
   }
+
+  /// clone and clone3 (asm/unistd_64.h). vfork's child runs on its parent's stack.
+  private var startsTask: Bool { self[UInt8(Registers.rax)] == .constant(56) || self[UInt8(Registers.rax)] == .constant(435) }
 
   mutating func forget(_ mask: UInt16) {
     var mask = mask

@@ -41,8 +41,6 @@ package struct FlowAnalysis {
   var unresolved: [Int] = []
   private var mustRestart = false
   var boundaries: Set<ImageAddress>?
-  /// The function makes the syscall that starts a thread or a child on a stack of its own.
-  package private(set) var clones = false
   /// Two ways meet with different depths: there SP is not known.
   package private(set) var conflicts = 0
 
@@ -110,7 +108,6 @@ package struct FlowAnalysis {
       guard let operation = found else { return }
       try budget.spend(operation.length)
       let next = address + UInt64(operation.length)
-      if operation.transfer == .syscall, FlowAnalysis.startsTask(states[index][0]) { clones = true }
       let before = index
       index = try state(after: operation, from: index, next: next, &budget)
       switch operation.transfer {
@@ -137,9 +134,6 @@ package struct FlowAnalysis {
       if isEntry(address) { return }
     }
   }
-
-  /// clone, vfork, clone3 (asm/unistd_64.h). vfork's child runs on its parent's stack, but pops the return address as well.
-  private static func startsTask(_ number: Value) -> Bool { number == .constant(56) || number == .constant(435) }
 
   /// The state after one instruction; the same one where nothing changes that is followed.
   private mutating func state(

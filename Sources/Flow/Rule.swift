@@ -16,7 +16,7 @@ extension FlowAnalysis {
       // stack of its own nothing returns.
       if let holder = state.holder(of: .returnAddress) {
         row.returnAddress = .register(holder)
-      } else if clones {
+      } else if state.mayBeNewTask {
         row.returnAddress = .undefined
       } else {
         return nil
@@ -75,6 +75,14 @@ extension State {
 }
 
 extension FlowAnalysis {
+  /// The row of a task that has just been started on a stack of its own, where `address` may be such a task's.
+  package func newTaskRow(at address: ImageAddress) -> Row? {
+    guard let state = state(at: address, returned: false), state.mayBeNewTask else { return nil }
+    var row = Row(start: address, end: address + 1)
+    row.returnAddress = .undefined
+    return row
+  }
+
   package func reachesCall(before address: ImageAddress) -> Bool { state(at: address, returned: true) != nil }
 
   /// Whether the caller's value of `register` lies at CFA + `offset` here.

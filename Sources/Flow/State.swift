@@ -44,6 +44,9 @@ struct State: Equatable {
   /// The constant of the last comparison: the highest index, where a jump through a table follows.
   var compared: Int64?
 
+  /// The syscall that starts a task on a stack of its own has been made: this may be that task.
+  var mayBeNewTask = false
+
   /// At a function's entry.
   init() {
     registers = .init { .entry(UInt8($0)) }
@@ -92,12 +95,13 @@ struct State: Equatable {
     var result = self
     for index in 0..<16 where registers[index] != other.registers[index] { result.registers[index] = .unknown }
     if compared != other.compared { result.compared = nil }
+    result.mayBeNewTask = mayBeNewTask || other.mayBeNewTask
     result.slots.removeAll { slot in !other.slots.contains(slot) }
     return result
   }
 
   static func == (a: State, b: State) -> Bool {
     for index in 0..<16 where a.registers[index] != b.registers[index] { return false }
-    return a.slots == b.slots && a.compared == b.compared
+    return a.slots == b.slots && a.compared == b.compared && a.mayBeNewTask == b.mayBeNewTask
   }
 }

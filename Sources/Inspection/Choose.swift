@@ -33,14 +33,15 @@ extension Walk {
     let caller: Caller
     do throws(UnwindError) { caller = try apply(candidate.row, to: place, code, in: &space) } catch { return nil }
     // Where a thread starts nothing has called.
-    guard let returnAddress = caller.returnAddress else { return .certain }
+    guard let returnAddress = caller.returnAddress else { return .possible }
     guard case .found(let above) = modules.code(at: returnAddress, in: &space) else { return nil }
     do throws(UnwindError) {
       if let target = try above.image.directCall(before: above.address), above.image === code.image {
         return target == candidate.entry ? .certain : .possible
       }
-      // The kernel had a handler return there.
+      // What the kernel has a handler return to, and makecontext a coroutine.
       if try above.image.isSignalTrampoline(above.address, .returned, budget: &budget) { return .likely }
+      if try above.image.isCoroutineStart(above.address, budget: &budget) { return .likely }
       return try above.image.mayFollowCall(above.address) ? .likely : nil
     } catch { return nil }
   }

@@ -29,6 +29,8 @@ final class CodePoint {
     case candidates([FlowRow])
     /// `__restore_rt`: the kernel's signal frame lies at SP.
     case signalFrame
+    /// `__start_context`: the end of a coroutine's stack.
+    case coroutineStart
     /// A process entry without CFI (ld.so's `_start`): the end of the stack.
     case entryWithoutRow
     case unknown(Reason)

@@ -73,6 +73,7 @@ final class FlowPoints {
         entries.contains($0)
       }
       if let row = analysis.row(at: address, arrival) { rows.append(FlowRow(entry: entry, row: row)) }
+      if arrival == .interrupted, let row = analysis.newTaskRow(at: address) { rows.append(FlowRow(entry: entry, row: row)) }
     }
     return rows
   }

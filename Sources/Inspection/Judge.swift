@@ -22,6 +22,10 @@ extension Image {
       point.unwinding = .signalFrame
       return point
     }
+    if arrival == .returned, try isCoroutineStart(address, budget: &budget) {
+      point.unwinding = .coroutineStart
+      return point
+    }
     let lookup = arrival.lookup(address)
     switch try frames.find(lookup, budget: &budget) {
     case .entry(let entry):
@@ -61,6 +65,20 @@ extension Image {
     case .entry(let entry): return entry.isSignalFrame
     case .gap: return true
     }
+  }
+
+  /// makecontext(3) has a coroutine's function return to the first byte of a function that takes its stack from rbx, where the pointer to the
+  /// next context lies: glibc's `__start_context` (sysdeps/unix/sysv/linux/x86_64/__start_context.S), which has no symbol in a stripped
+  /// library. No call leads there.
+  func isCoroutineStart(_ address: ImageAddress, budget: inout Budget) throws(UnwindError) -> Bool {
+    // Nearly every return address lies within its function.
+    guard address.value % 16 == 0, case .entry(let entry) = try frames.find(address, budget: &budget), entry.range.start == address,
+      entry.range.count <= 256
+    else { return false }
+    let code: [UInt8]
+    do throws(ELFError) { code = try file.bytes(at: address, upTo: 32) } catch { throw .file(error) }
+    // mov %rbx, %rsp; with shadow stacks a test of theirs stands before it
+    return (0..<max(0, code.count - 2)).contains { code[$0] == 0x48 && code[$0 + 1] == 0x89 && code[$0 + 2] == 0xdc }
   }
 
   /// `site` and `call`: the instruction before `address`, decoded from the nearest of `starts`, which are true boundaries: a
@@ -120,7 +138,9 @@ extension Image {
     if let function = try isNamed(lookup), !(try flow.isPart(function)) {
       point.functionStart = function.start
       try judgeBoundary(address, arrival, from: [function.start], point, budget: &budget)
-      if let row = try flow.row(address, arrival, in: AddressRange(start: function.start, count: function.count), &budget) { point.unwinding = .row(row, by: .flow) }
+      if let row = try flow.row(address, arrival, in: AddressRange(start: function.start, count: function.count), &budget) {
+        point.unwinding = .row(row, by: .flow)
+      }
       return
     }
     let candidates = try flow.candidates(address, arrival, &budget)

@@ -8,6 +8,8 @@ enum Ownership: Equatable {
   case thread
   /// A parent's, lent to a child of vfork, or the small one that posix_spawn maps for its child.
   case borrowed
+  /// Memory that the program itself chose: a child made by clone(2) begins there, or a coroutine runs there. Only how the chain ends tells.
+  case chosen
 }
 
 extension Snapshot {
@@ -23,19 +25,18 @@ extension Snapshot {
   ///   one is not seen here, but then the chain has to end at a thread's start.
   func ownership(of mapping: Mapping, stackPointer: UInt64) -> Ownership? {
     guard mapping.isReadable, mapping.isWritable, !mapping.isExecutable, !mapping.isShared else { return nil }
-    // A stack is never backed by a file, and [heap] is malloc's.
-    guard mapping.backing == .anonymous || mapping.backing == .mainStack else { return nil }
+    // A stack is never backed by a file.
+    guard mapping.backing == .anonymous || mapping.backing == .mainStack || mapping.backing == .heap else { return nil }
     let isFirstStack =
       if let startStack { mapping.contains(startStack) } else { mapping.backing == .mainStack }
     // Another thread's stack is not one's own. A child made by fork or vfork is its process's first thread.
-    if isFirstStack { return isFirstThread ? .main : nil }
-    guard mapping.backing == .anonymous else { return nil }
+    if isFirstStack { return isFirstThread && mapping.backing != .heap ? .main : nil }
     // glibc and musl put struct pthread, which the thread pointer points at, at the top of the stack they map. The child of a
     // fork in such a thread goes on there.
-    guard let threadPointer else { return .thread }
+    guard let threadPointer else { return mapping.backing == .heap ? .chosen : .thread }
     if mapping.contains(threadPointer), stackPointer < threadPointer { return .thread }
     if borrowsMemory ?? isFirstThread { return .borrowed }
-    return nil
+    return .chosen
   }
 
   /// A signal handler may run on any memory that its program gave to sigaltstack(2): heap, static data, another stack's part.
@@ -50,6 +51,8 @@ enum ChainEnd: Equatable {
   case processEntry
   /// Another function whose CFI says so: clone and clone3, where a thread starts.
   case threadStart
+  /// glibc's `__start_context`, which makecontext(3) has a coroutine's function return to.
+  case coroutine
 }
 
 extension Snapshot {
@@ -77,7 +80,11 @@ extension Snapshot {
     case (.threadStart, .thread), (.threadStart, .borrowed): return nil
     // musl's posix_spawn runs its child on a piece of the parent's own stack.
     case (.threadStart, .main): return borrowsMemory == true ? nil : .wrongDepth
-    case (.processEntry, .thread), (.processEntry, .borrowed): return .wrongDepth
+    // A process that has executed a program runs its first thread where the kernel put it, and a thread of a library's has its TLS at its
+    // stack's top: what is left is the child of a clone, before it executes anything.
+    case (.threadStart, .chosen): return isFirstThread && hasExecuted == false ? nil : .wrongDepth
+    case (.coroutine, _): return nil
+    case (.processEntry, .thread), (.processEntry, .borrowed), (.processEntry, .chosen): return .wrongDepth
     }
   }
 }

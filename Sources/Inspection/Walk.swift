@@ -96,7 +96,9 @@ struct Walk {
       case .unknown(let reason): finding.unknown = Unknown(frame: listCurrent(), reason: reason)
       }
     }
-    if let stretch, stretch.ownership == nil { object(.stack, .outsideOwnStack(stretch.backing), frame: stretch.frame) }
+    if let stretch, stretch.ownership == nil || stretch.ownership == .chosen {
+      object(.stack, .outsideOwnStack(stretch.backing), frame: stretch.frame)
+    }
   }
 
   /// Judges one frame, and finds the one above; nil at the base.
@@ -120,6 +122,11 @@ struct Walk {
       throw point.objections.contains { $0.check == .function } ? .objected : .unknown(reason)
     case .entryWithoutRow:
       end(.processEntry, stackPointer)
+      return nil
+    case .coroutineStart:
+      // rbx points at the pointer to the next context, above the arguments that did not fit into registers.
+      let isWhole = place.registers[Registers.rbx].map { $0 >= stackPointer && $0 - stackPointer <= 1024 && $0 % 8 == 0 } ?? false
+      if isWhole { end(.coroutine, stackPointer) } else { object(.base, .wrongDepth) }
       return nil
     case .signalFrame:
       unwound(by: .signalFrame)
@@ -203,7 +210,8 @@ struct Walk {
     }
     let ownership = snapshot.ownership(of: mapping, stackPointer: stackPointer)
     stretch = Stretch(
-      mapping: mapping, backing: mapping.backing, start: stackPointer, ownership: ownership, frame: ownership == nil ? listCurrent() : 0)
+      mapping: mapping, backing: mapping.backing, start: stackPointer, ownership: ownership,
+      frame: ownership == nil || ownership == .chosen ? listCurrent() : 0)
   }
 
   private func mapping(at address: UInt64, in space: inout some AddressSpace) throws(Stop) -> Mapping? {
@@ -238,7 +246,7 @@ struct Walk {
   private mutating func cross(to place: Place, from frameAddress: UInt64, in space: inout some AddressSpace) throws(Stop) {
     guard let stackPointer = place.registers[Registers.rsp] else { throw .unknown(.unknownRegister(UInt8(Registers.rsp))) }
     if let stretch {
-      if stretch.ownership == nil, !Snapshot.maySignalsUse(stretch.mapping) {
+      if stretch.ownership == nil || stretch.ownership == .chosen, !Snapshot.maySignalsUse(stretch.mapping) {
         object(.stack, .outsideOwnStack(stretch.backing), frame: stretch.frame)
       }
       walked.append(stretch.start...max(stretch.start, frameAddress))
@@ -266,9 +274,14 @@ struct Walk {
   // MARK: - The base
 
   private mutating func end(_ end: ChainEnd, _ stackPointer: UInt64) {
-    // Not on its own stack at all: that is the objection.
-    guard let ownership = stretch?.ownership else { return }
-    if let reason = snapshot.objection(to: end, stackPointer: stackPointer, on: ownership) { object(.base, reason) }
+    // Not on its own stack at all: that is the objection, unless the memory is a coroutine's.
+    guard let ownership = stretch?.ownership ?? (end == .coroutine ? .chosen : nil) else { return }
+    switch (ownership, snapshot.objection(to: end, stackPointer: stackPointer, on: ownership)) {
+    case (.chosen, nil): stretch?.ownership = .borrowed
+    case (.chosen, _): break
+    case (_, let reason?): object(.base, reason)
+    case (_, nil): break
+    }
   }
 
   // MARK: - What is said

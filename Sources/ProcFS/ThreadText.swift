@@ -26,6 +26,8 @@ package struct ProcessStat: Equatable, Sendable {
   package var parent: UInt32
   /// SP at the process entry; 0 where it is hidden from the reader.
   package var startStack: UInt64
+  /// PF_FORKNOEXEC of linux/sched.h is not set: the task has executed a program since it was made.
+  package var hasExecuted: Bool
 
   package init(_ text: [UInt8]) throws(ProcFSError) {
     // The name may hold anything, ")" and spaces too: it ends at the last ")", for nothing after it is the process's to choose.
@@ -34,11 +36,13 @@ package struct ProcessStat: Equatable, Sendable {
     }
     let fields = text[(close + 1)...].split(whereSeparator: isBlank)
     // fields[0] is field 3 of the man page.
-    guard fields.count > 25, let parent = number(fields[1], as: UInt32.self), let startStack = number(fields[25], as: UInt64.self)
+    guard fields.count > 25, let parent = number(fields[1], as: UInt32.self), let flags = number(fields[6], as: UInt32.self),
+      let startStack = number(fields[25], as: UInt64.self)
     else { throw ProcFSError("stat", text) }
     command = String(decoding: text[(open + 1)..<close], as: UTF8.self)
     self.parent = parent
     self.startStack = startStack
+    hasExecuted = flags & 0x40 == 0
   }
 }
 

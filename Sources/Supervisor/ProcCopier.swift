@@ -38,6 +38,7 @@ final class ProcCopier {
     snapshot.process = try processOf(thread)
     let process = snapshot.process
     let stat = try stat(of: process)
+    snapshot.hasExecuted = stat.hasExecuted
     snapshot.startStack = stat.startStack == 0 ? nil : stat.startStack
     snapshot.borrowsMemory = try SnapshotError.wrap { () throws(SyscallError) in
       stat.parent == 0 ? false : try sharesMemory(process, stat.parent)

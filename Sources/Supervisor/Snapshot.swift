@@ -90,6 +90,7 @@ private func fill(_ snapshot: inout Snapshot, by bpf: borrowing BPFSnapshot) thr
   snapshot.threadPointer = copy.threadPointer
   snapshot.startStack = copy.startStack
   snapshot.borrowsMemory = copy.borrowsMemory
+  snapshot.hasExecuted = copy.hasExecuted
   snapshot.stack = copy.stack
 }
 

@@ -113,6 +113,7 @@ extension Writer {
     put(snapshot.threadPointer)
     put(snapshot.startStack)
     put(snapshot.borrowsMemory.map { UInt64($0 ? 1 : 0) })
+    put(snapshot.hasExecuted.map { UInt64($0 ? 1 : 0) })
     put(snapshot.stack)
   }
 
@@ -176,6 +177,7 @@ extension Reader {
     snapshot.threadPointer = try takeOptional()
     snapshot.startStack = try takeOptional()
     snapshot.borrowsMemory = try takeOptional().map { $0 != 0 }
+    snapshot.hasExecuted = try takeOptional().map { $0 != 0 }
     snapshot.stack = try takeBytes(limit: Limit.stack)
     return snapshot
   }

@@ -54,6 +54,9 @@ package struct Snapshot: Equatable, Sendable {
   package var startStack: UInt64?
   /// The task is a child of vfork or posix_spawn that still borrows its parent's memory; nil where nobody could tell.
   package var borrowsMemory: Bool?
+  /// The process has executed a program since it was forked: its first thread runs on the stack that the kernel gave it. nil where nobody
+  /// could tell.
+  package var hasExecuted: Bool?
   /// The bytes at [SP, SP + count), as far as one copy reached.
   package var stack: [UInt8] = []
 

@@ -191,11 +191,4 @@ private let getppid: Int32 = 110
     let finding = try finding("direct", flavour: "plain-O0") { snapshot, _ in snapshot.registers[Registers.rbp]! -= 4096 }
     #expect(has(finding, .stack, .notRising), "\(shown(finding))")
   }
-
-  @Test func `coroutines and clones on a stack of their own are objected to`() throws {
-    let coroutine = try finding("coroutine") { _, _ in }
-    #expect(coroutine.violations.contains { $0.check == .stack }, "\(shown(coroutine))")
-    let clone = try finding("clone-own-stack") { _, _ in }
-    #expect(has(clone, .stack, .outsideOwnStack(.heap)), "\(shown(clone))")
-  }
 }

@@ -89,7 +89,8 @@ func stops(
       snapshot.thread = UInt32(numbers[0])
       snapshot.process = UInt32(numbers[1])
       snapshot.number = Int32(numbers[2])
-      snapshot.borrowsMemory = numbers[3] != 0
+      snapshot.borrowsMemory = numbers[3] & 1 != 0
+      snapshot.hasExecuted = numbers[3] & 2 == 0
       snapshot.startStack = numbers[4]
       snapshot.threadPointer = numbers[5]
       snapshot.instruction = numbers[6]

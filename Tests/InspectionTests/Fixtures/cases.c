@@ -68,6 +68,7 @@ __attribute__((constructor)) static void early(int argc, char **argv) {
 #ifndef MUSL
 static ucontext_t main_context, other_context;
 static void coroutine(void) { trap(); }
+static void coroutine_of_many(int a, int b, int c, int d, int e, int f, int g, int h, int i) { if (a + i == 10 && f + g + h == 21) trap(); sink += b + c + d + e; }
 #endif
 
 static void on_altstack(void *memory, size_t size) {
@@ -162,7 +163,20 @@ int main(int argc, char **argv) {
     makecontext(&other_context, coroutine, 0);
     swapcontext(&main_context, &other_context);
   }
+  CASE("coroutine-static") {
+    getcontext(&other_context);
+    other_context.uc_stack.ss_sp = static_altstack;
+    other_context.uc_stack.ss_size = sizeof static_altstack;
+    other_context.uc_link = 0;
+    makecontext(&other_context, (void (*)(void))coroutine_of_many, 9, 1, 2, 3, 4, 5, 6, 7, 8, 9);
+    swapcontext(&main_context, &other_context);
+  }
 #endif
+  CASE("clone-vm") {
+    char *m = mmap(0, 1 << 16, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    clone(clone_child, m + (1 << 16), CLONE_VM | SIGCHLD, 0); wait(0);
+  }
+  CASE("clone-static-stack") { clone(clone_child, static_altstack + sizeof static_altstack, SIGCHLD, 0); wait(0); }
   CASE("clone-own-stack") { clone(clone_child, (char *)malloc(1 << 16) + (1 << 16), SIGCHLD, 0); wait(0); }
   else return 9;
   return 0;

@@ -1,7 +1,7 @@
 // stops NR[,NR...] PROGRAM ARG...
 // Runs PROGRAM and stops each of its threads, and its children's, at each of the syscalls (seccomp's RET_TRACE: the registers are
 // those a user notification would see). At a stop it prints one line and goes on when it reads one byte:
-//   tid tgid nr borrows start_stack fs_base rip rax rdx rcx rbx rsi rdi rbp rsp r8 r9 r10 r11 r12 r13 r14 r15
+//   tid tgid nr (borrows + 2 * forked and not executed since) start_stack fs_base rip rax rdx rcx rbx rsi rdi rbp rsp r8 r9 r10 r11 r12 r13 r14 r15
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -31,7 +31,7 @@ static long field(int pid, const char *key) {
   return value;
 }
 
-static unsigned long start_stack(int pid) {
+static unsigned long stat_field(int pid, int number) {
   char path[64], text[4096];
   snprintf(path, sizeof path, "/proc/%d/stat", pid);
   int f = open(path, O_RDONLY);
@@ -40,7 +40,7 @@ static unsigned long start_stack(int pid) {
   if (n <= 0) return 0;
   text[n] = 0;
   char *p = strrchr(text, ')') + 2;  // field 3
-  for (int i = 3; i < 28; i++) p = strchr(p, ' ') + 1;
+  for (int i = 3; i < number; i++) p = strchr(p, ' ') + 1;
   return strtoul(p, 0, 10);
 }
 
@@ -90,8 +90,9 @@ int main(int argc, char **argv) {
       if (!ptrace(PTRACE_GETREGS, tid, 0, &r)) {
         int tgid = field(tid, "Tgid:"), parent = field(tid, "PPid:");
         int borrows = syscall(SYS_kcmp, tgid, parent, KCMP_VM, 0, 0) == 0;
+        if (stat_field(tgid, 9) & 0x40) borrows |= 2;  // PF_FORKNOEXEC
         printf("%d %d %lld %d %lu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu\n", tid, tgid,
-               r.orig_rax, borrows, start_stack(tgid), r.fs_base, r.rip, r.rax, r.rdx, r.rcx, r.rbx, r.rsi, r.rdi, r.rbp, r.rsp,
+               r.orig_rax, borrows, stat_field(tgid, 28), r.fs_base, r.rip, r.rax, r.rdx, r.rcx, r.rbx, r.rsi, r.rdi, r.rbp, r.rsp,
                r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15);
         fflush(stdout);
         char go;
