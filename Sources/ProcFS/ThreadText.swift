@@ -74,10 +74,16 @@ package func threadGroup(status text: [UInt8]) throws(ProcFSError) -> UInt32 { t
 /// Who traces a thread, from `/proc/TID/status`; 0 for nobody.
 package func tracer(status text: [UInt8]) throws(ProcFSError) -> UInt32 { try statusNumber("TracerPid:", text) }
 
+/// How often a thread has been taken off a processor, from `/proc/TID/status`: while it only waits, this stays what it is.
+package func contextSwitches(status text: [UInt8]) throws(ProcFSError) -> UInt64 {
+  let voluntary: UInt64 = try statusNumber("voluntary_ctxt_switches:", text)
+  return voluntary &+ (try statusNumber("nonvoluntary_ctxt_switches:", text))
+}
+
 /// The name, which stands before all else, cannot hold a line's end: the kernel escapes it.
-private func statusNumber(_ name: String, _ text: [UInt8]) throws(ProcFSError) -> UInt32 {
+private func statusNumber<Value: FixedWidthInteger>(_ name: String, _ text: [UInt8]) throws(ProcFSError) -> Value {
   for line in text.split(separator: UInt8(ascii: "\n")) where line.starts(with: name.utf8) {
-    guard let value = number(line.dropFirst(name.utf8.count).drop(while: isBlank), as: UInt32.self) else { break }
+    guard let value = number(line.dropFirst(name.utf8.count).drop(while: isBlank), as: Value.self) else { break }
     return value
   }
   throw ProcFSError("status", text.prefix(80))

@@ -62,10 +62,22 @@ package final class Examiner {
       try SnapshotError.wrap { () throws(SyscallError) in try PidFD(process) }
     }
     let before = try refusing(thread) { () throws(SnapshotError) in try Activity(of: thread) }
-    let held = try refusing(thread) { () throws(SnapshotError) in
-      try HeldThread.held(thread) { () throws(SyscallError) in try snapshotProgram() }
+    // A thread that waits, and goes on waiting, is best left alone.
+    if case .blocked(let call) = before.call, before.stat.state == UInt8(ascii: "S") || before.stat.state == UInt8(ascii: "D") {
+      let copied = try refusing(thread) { () throws(SnapshotError) in try HeldThread.copied(thread, call, bpf: snapshotProgram) }
+      if copied.copying == .bpf {
+        let seen = try examination(of: copied, handle, before)
+        if !seen.hasMoved { return seen }
+      }
     }
-    let finding = try inspect(held, handle)
+    let held = try refusing(thread) { () throws(SnapshotError) in try HeldThread.held(thread, bpf: snapshotProgram) }
+    return try examination(of: held, handle, before)
+  }
+
+  private func examination(
+    of held: borrowing HeldThread, _ handle: borrowing PidFD, _ before: Activity
+  ) throws(Refusal) -> Examination {
+    let (thread, finding) = (held.snapshot.thread, try inspect(held, handle))
     return Examination(
       thread: thread, command: before.stat.command, state: before.state(in: held.call), call: held.call, copying: held.copying,
       hasMoved: held.mayMove && !before.isStill(thread), isInterrupted: held.snapshot.isInterrupted, finding: finding)
@@ -114,9 +126,12 @@ extension PidFD {
 private struct Activity {
   let stat: ProcessStat
   let call: CallState
+  private let switches: UInt64
 
   init(of thread: UInt32) throws(SnapshotError) {
     stat = try processStat(thread)
+    let status = try SnapshotError.wrap { () throws(SyscallError) in try procText(thread, "status") }
+    do throws(ProcFSError) { switches = try contextSwitches(status: status) } catch { throw .text(error) }
     call = try callState(thread)
   }
 
@@ -131,7 +146,10 @@ private struct Activity {
   }
 
   func isStill(_ thread: UInt32) -> Bool {
-    do throws(SnapshotError) { return try callState(thread) == call } catch { return false }
+    do throws(SnapshotError) {
+      let now = try Activity(of: thread)
+      return now.call == call && now.switches == switches
+    } catch { return false }
   }
 }
 

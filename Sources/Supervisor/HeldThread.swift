@@ -7,13 +7,13 @@ internal import Wire
 package enum Copying: Equatable, Sendable {
   /// It stands still while it is inspected.
   case stopped
-  /// It could not be stopped, so it was copied as it waited.
+  /// It was copied as it waited, and not touched.
   case bpf
-  /// Nor could it be copied, for this reason: only SP and the instruction are known.
+  /// It could neither be copied, for this reason, nor be stopped: only SP and the instruction are known.
   case proc(SyscallError)
 }
 
-/// Any thread of this machine with what is open of it. It stands still, where it can be stopped at all, until this value goes.
+/// Any thread of this machine with what is open of it. One that was stopped stands still until this value goes.
 struct HeldThread: ~Copyable {
   let snapshot: Snapshot
   let copying: Copying
@@ -23,23 +23,32 @@ struct HeldThread: ~Copyable {
   let map: MemoryMap
   private let stopped: StoppedThread?
 
-  /// `bpf` is only asked for where the thread does not stop. ETIMEDOUT: it did not, nor does it wait in a system call.
+  /// Copies a thread that waits in `call`, and does not touch it. Whether it still waits is the caller's to find out.
+  static func copied(
+    _ thread: UInt32, _ call: BlockedCall, bpf: () throws(SyscallError) -> BPFSource
+  ) throws(SnapshotError) -> HeldThread {
+    var snapshot = Snapshot()
+    snapshot.thread = thread
+    let copying = try snapshot.fill(call, bpf)
+    return try HeldThread.opened(snapshot, copying, call: Int32(truncatingIfNeeded: call.number), stopped: nil)
+  }
+
+  /// Stops a thread, whatever it does. `bpf` is only asked for where the thread does not stop. ETIMEDOUT: it did not, nor does it wait in a system call.
   static func held(_ thread: UInt32, bpf: () throws(SyscallError) -> BPFSource) throws(SnapshotError) -> HeldThread {
     var snapshot = Snapshot()
     snapshot.thread = thread
     var registers: TracedRegisters?
     let stopped = try SnapshotError.wrap { () throws(SyscallError) in try stop(thread, &registers) }
-    let copying: Copying
-    let call: Int32?
-    if let registers {
-      copying = .stopped
-      call = registers.call
-      try snapshot.fill(registers)
-    } else {
-      let waiting = try blockedCall(thread)
-      call = Int32(truncatingIfNeeded: waiting.number)
-      copying = try snapshot.fill(waiting, bpf)
-    }
+    guard let registers else { return try copied(thread, try blockedCall(thread), bpf: bpf) }
+    try snapshot.fill(registers)
+    return try opened(snapshot, .stopped, call: registers.call, stopped: stopped)
+  }
+
+  private static func opened(
+    _ filled: Snapshot, _ copying: Copying, call: Int32?, stopped: consuming StoppedThread?
+  ) throws(SnapshotError) -> HeldThread {
+    var snapshot = filled
+    let thread = snapshot.thread
     snapshot.number = call ?? -1
     snapshot.isInterrupted = call == nil
     let memory = try SnapshotError.wrap { () throws(SyscallError) in try ProcessMemory(of: thread) }
@@ -77,7 +86,7 @@ extension Snapshot {
     try fillFromProc(above: registers.general[Registers.rsp])
   }
 
-  /// A thread that waits and does not stop: a parent in vfork, or one whose call waits for the answer to a notification.
+  /// Also of a thread that does not stop: a parent in vfork, or one whose call waits for the answer to a notification.
   fileprivate mutating func fill(
     _ call: BlockedCall, _ bpf: () throws(SyscallError) -> BPFSource
   ) throws(SnapshotError) -> Copying {

@@ -15,9 +15,8 @@ struct Stack: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Show the verified stack of a running process: every frame, and what every check says to it.",
     discussion: """
-      Each thread is stopped for the moment that it takes to inspect it, and goes on then; as under any debugger, a wait such as \
-      epoll_wait may end early with EINTR. A thread that cannot be stopped, since it waits in vfork or for callgate's own answer, is \
-      copied as it waits. Frames are numbered from the innermost. 'by' says what a frame's caller was found by: cfi (the file's unwind \
+      A thread that waits is copied as it waits (by BPF: root, Linux 6.10). Any other is stopped for the moment that it takes to inspect \
+      it, and goes on then; as under any debugger, a wait such as epoll_wait may then end early with EINTR. Frames are numbered from the innermost. 'by' says what a frame's caller was found by: cfi (the file's unwind \
       information), flow (its instructions), pclntab (Go's table), frame pointer, code cache (Java's), signal frame (the kernel's).
 
       The checks, and the frames that they apply to:
@@ -74,12 +73,11 @@ struct Stack: ParsableCommand {
   private func report(_ seen: Examination, _ judge: Judge?) -> ThreadReport {
     var notes: [String] = []
     switch seen.copying {
-    case .stopped: break
-    case .bpf: notes.append("it could not be stopped, and was copied as it waited")
+    case .stopped, .bpf: break
     case .proc(let error):
       notes.append("it could not be stopped, nor copied by BPF (\(error)): of its registers only SP and the instruction are known")
     }
-    if seen.hasMoved { notes.append("it went on meanwhile: its frames may be of more than one moment") }
+    if seen.hasMoved { notes.append("it could not be stopped, and went on meanwhile: its frames may be of more than one moment") }
     if seen.call == restartSyscall { notes.append("restart_syscall is the rest of a wait that was interrupted before") }
     return ThreadReport(
       thread: seen.thread, command: escaped(seen.command), state: seen.state.rawValue,
