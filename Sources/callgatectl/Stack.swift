@@ -20,12 +20,12 @@ struct Stack: ParsableCommand {
       information), flow (its instructions), pclntab (Go's table), frame pointer, code cache (Java's), signal frame (the kernel's).
 
       The checks, and the frames that they apply to:
-        site      the innermost in a system call: a syscall instruction of the file made it
-        text      each: it lies in an executable, unwritable mapping of a file that still exists
-        function  each: it lies in a function that its file declares
-        call      those that were returned to: a whole call instruction stands before them
-        stack     each: it lies in the thread's own stack, above its callee's, aligned as the ABI demands
-        base      the last: it is where the thread or the process started
+        site      #0 in a system call: a syscall instruction of the file made it
+        text      each: executable, unwritable memory of a file that still exists
+        function  each: a function that its file declares
+        call      what was returned to: a whole call instruction stands before it
+        stack     each: it lies on the thread's own stack, rising and aligned
+        base      the last: the thread or the process started there
       A check that objects is named in capitals, with its reason below; UNKNOWN is a frame that could not be judged further. 'ok' says \
       that all checks hold that apply. What lies just below the stack pointer is evidence for a person, and decides nothing.
 
