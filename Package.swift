@@ -77,7 +77,8 @@ let package = Package(
     program(
       "callgatectl",
       uses: [
-        "Diagnostics", "Filter", "JSON", "Kernel", "Launch", "OCI", "Plan", "Profile", "Report", "Settings",
+        "Diagnostics", "Filter", "JSON", "Kernel", "Launch", "OCI", "Plan", "ProcFS", "Profile", "Report", "Settings", "Supervisor",
+        "Wire",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     program("callgate-supervisor", uses: ["Diagnostics", "JSON", "Kernel", "Launch", "Plan", "Supervisor"]),

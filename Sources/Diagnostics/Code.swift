@@ -13,6 +13,8 @@ package enum Code: String, CaseIterable, Sendable {
   case stateDirectory = "CG1008"
   case execFailed = "CG1009"
   case unsupportedHost = "CG1010"
+  case noSuchProcess = "CG1011"
+  case notTraceable = "CG1012"
   // Profile
   case profileNotInstalled = "CG2001"
   case badProfile = "CG2002"

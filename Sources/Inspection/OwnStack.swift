@@ -45,16 +45,6 @@ extension Snapshot {
   }
 }
 
-/// What ended a chain.
-enum ChainEnd: Equatable {
-  /// The function at a file's entry point, whose CFI says that nothing called it.
-  case processEntry
-  /// Another function whose CFI says so: clone and clone3, where a thread starts.
-  case threadStart
-  /// glibc's `__start_context`, which makecontext(3) has a coroutine's function return to.
-  case coroutine
-}
-
 extension Snapshot {
   /// How far below and above `startStack` SP may be at the call that `_start` makes.
   ///

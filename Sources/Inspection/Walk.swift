@@ -6,8 +6,6 @@ import Wire
 struct Walk {
   /// So many objections say enough.
   static let maxViolations = 64
-  /// The last places of the list of frames are kept for frames that something is said about.
-  static let reservedFrames = 16
   /// Where the kernel puts the general registers in a signal frame: `struct rt_sigframe` after its return address is a
   /// `struct ucontext`, whose `uc_mcontext.gregs` follow 40 bytes of flags, link and stack (asm/ucontext.h).
   static let registersInFrame: UInt64 = 40
@@ -81,7 +79,8 @@ struct Walk {
   }
 
   mutating func run(in space: inout some AddressSpace) {
-    var place = Place(instruction: snapshot.instruction, arrival: .trapped, registers: snapshot.registers)
+    var place = Place(
+      instruction: snapshot.instruction, arrival: snapshot.isInterrupted ? .interrupted : .trapped, registers: snapshot.registers)
     var previous: (code: Code, arrival: Arrival)?
     do throws(Stop) {
       repeat {
@@ -274,6 +273,7 @@ struct Walk {
   // MARK: - The base
 
   private mutating func end(_ end: ChainEnd, _ stackPointer: UInt64) {
+    finding.end = end
     // Not on its own stack at all: that is the objection, unless the memory is a coroutine's.
     guard let ownership = stretch?.ownership ?? (end == .coroutine ? .chosen : nil) else { return }
     switch (ownership, snapshot.objection(to: end, stackPointer: stackPointer, on: ownership)) {
@@ -300,7 +300,7 @@ struct Walk {
 
   /// Lists the current frame while there is room for frames that nothing is said about.
   private mutating func list() {
-    if finding.frames.count < Finding.maxListedFrames - Walk.reservedFrames { _ = listCurrent() }
+    if finding.frames.count < Finding.maxListedFrames - Finding.reservedFrames { _ = listCurrent() }
   }
 
   /// The current frame's place in the list. When even the reserved places are full, the last one stands for all further frames.

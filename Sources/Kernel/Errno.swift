@@ -6,6 +6,9 @@ package enum Errno {
   package static let notPermitted: Int32 = EPERM
   package static let noProcess: Int32 = ESRCH
   package static let timedOut: Int32 = ETIMEDOUT
+  package static let accessDenied: Int32 = EACCES
+  package static let noChild: Int32 = ECHILD
+  package static let notSupported: Int32 = ENOTSUP
 }
 
 /// `EPERM` for 1; a number without a name is written as `E` and the number.

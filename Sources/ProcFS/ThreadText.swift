@@ -19,11 +19,34 @@ package struct BlockedCall: Equatable, Sendable {
   }
 }
 
+/// What a thread is doing by `/proc/TID/syscall` (proc(5)).
+package enum CallState: Equatable, Sendable {
+  case running
+  case blocked(BlockedCall)
+  /// It waits in the kernel, but for no system call: a page fault, say.
+  case waiting
+
+  package init(_ text: [UInt8]) throws(ProcFSError) {
+    let fields = text.split(whereSeparator: isBlank)
+    if fields.count == 1, fields[0].elementsEqual("running".utf8) {
+      self = .running
+    } else if fields.count == 3, fields[0].elementsEqual("-1".utf8) {
+      self = .waiting
+    } else {
+      self = .blocked(try BlockedCall(text))
+    }
+  }
+}
+
 /// The fields of `/proc/PID/stat` (proc(5)) that an inspection needs.
 package struct ProcessStat: Equatable, Sendable {
   /// At most 15 bytes, whatever the process says.
   package var command: String
+  /// The letter of proc(5): R S D Z T t X I …
+  package var state: UInt8
   package var parent: UInt32
+  /// The kernel's own thread, which has no memory of a user's (PF_KTHREAD, linux/sched.h).
+  package var isKernelThread: Bool
   /// SP at the process entry; 0 where it is hidden from the reader.
   package var startStack: UInt64
   /// PF_FORKNOEXEC of linux/sched.h is not set: the task has executed a program since it was made.
@@ -36,21 +59,35 @@ package struct ProcessStat: Equatable, Sendable {
     }
     let fields = text[(close + 1)...].split(whereSeparator: isBlank)
     // fields[0] is field 3 of the man page.
-    guard fields.count > 25, let parent = number(fields[1], as: UInt32.self), let flags = number(fields[6], as: UInt32.self),
-      let startStack = number(fields[25], as: UInt64.self)
+    guard fields.count > 25, let state = fields[0].first, let parent = number(fields[1], as: UInt32.self),
+      let flags = number(fields[6], as: UInt32.self), let startStack = number(fields[25], as: UInt64.self)
     else { throw ProcFSError("stat", text) }
     command = String(decoding: text[(open + 1)..<close], as: UTF8.self)
+    self.state = state
     self.parent = parent
+    isKernelThread = flags & 0x0020_0000 != 0
     self.startStack = startStack
     hasExecuted = flags & 0x40 == 0
   }
 }
 
-/// The thread group of a thread, from `/proc/TID/status`. The name, which stands before it, cannot hold a line's end: the kernel escapes it.
-package func threadGroup(status text: [UInt8]) throws(ProcFSError) -> UInt32 {
-  for line in text.split(separator: UInt8(ascii: "\n")) where line.starts(with: "Tgid:".utf8) {
-    guard let group = number(line.dropFirst(5).drop(while: isBlank), as: UInt32.self) else { break }
-    return group
+/// The thread group of a thread, from `/proc/TID/status`.
+package func threadGroup(status text: [UInt8]) throws(ProcFSError) -> UInt32 { try statusNumber("Tgid:", text) }
+
+/// Who traces a thread, from `/proc/TID/status`; 0 for nobody.
+package func tracer(status text: [UInt8]) throws(ProcFSError) -> UInt32 { try statusNumber("TracerPid:", text) }
+
+/// How often a thread has been taken off a processor, from `/proc/TID/status`: while it only waits, this stays what it is.
+package func contextSwitches(status text: [UInt8]) throws(ProcFSError) -> UInt64 {
+  let voluntary: UInt64 = try statusNumber("voluntary_ctxt_switches:", text)
+  return voluntary &+ (try statusNumber("nonvoluntary_ctxt_switches:", text))
+}
+
+/// The name, which stands before all else, cannot hold a line's end: the kernel escapes it.
+private func statusNumber<Value: FixedWidthInteger>(_ name: String, _ text: [UInt8]) throws(ProcFSError) -> Value {
+  for line in text.split(separator: UInt8(ascii: "\n")) where line.starts(with: name.utf8) {
+    guard let value = number(line.dropFirst(name.utf8.count).drop(while: isBlank), as: Value.self) else { break }
+    return value
   }
   throw ProcFSError("status", text.prefix(80))
 }

@@ -52,12 +52,12 @@ extension Event {
 }
 
 /// Mangled names run to hundreds of characters; a table is read by its columns. `--json` has them whole.
-private func shortened(_ name: String) -> String {
+func shortened(_ name: String) -> String {
   name.count <= 64 ? name : "\(name.prefix(40))…\(name.suffix(23))"
 }
 
 extension String {
-  fileprivate func padded(to width: Int) -> String {
+  func padded(to width: Int) -> String {
     self + String(repeating: " ", count: Swift.max(0, width - count))
   }
 }

@@ -29,7 +29,7 @@ extension Finding {
     return index == 0 ? "the system call at \(name)" : "frame \(index), which returns to \(name),"
   }
 
-  private func predicate(_ reason: Reason, frame: Int) -> String {
+  func predicate(_ reason: Reason, frame: Int) -> String {
     switch reason {
     case .notASyscallInstruction: "does not follow a syscall instruction of the file"
     case .insideAnInstruction: "lies inside an instruction of its function, where no correct program can arrive"

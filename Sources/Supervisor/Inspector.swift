@@ -58,10 +58,10 @@ package final class Inspector {
     do throws(SyscallError) { return try !waitReadable(socket.raw, milliseconds: 0) } catch { return false }
   }
 
-  /// Has one blocked thread's stack inspected. The descriptors stay the caller's.
+  /// Has one thread's stack inspected. The descriptors stay the caller's. `isStillThere` says whether the snapshot's thread id still means
+  /// the thread that the snapshot was taken of.
   package func inspect(
-    _ request: Request, memory: borrowing ProcessMemory, map: borrowing MemoryMap, of notification: borrowing Kernel.Notification,
-    opener: PatientOpener
+    _ request: Request, memory: borrowing ProcessMemory, map: borrowing MemoryMap, opener: PatientOpener, isStillThere: () -> Bool
   ) throws(InspectorError) -> Finding {
     let deadline = monotonicMilliseconds() + Int64(Self.deadlineMilliseconds)
     try send(.inspect(request), [memory.descriptor.raw, map.descriptor.raw])
@@ -73,7 +73,7 @@ package final class Inspector {
         guard openings < Self.maxOpenings else { throw .confused(nil) }
         openings += 1
         guard monotonicMilliseconds() < deadline else { throw .late(milliseconds: Self.deadlineMilliseconds) }
-        try hand(start, end, of: notification, by: opener)
+        try hand(start, end, of: request.snapshot.thread, by: opener, isStillThere)
       case .ready, .inspect, .mapped: throw .confused(nil)
       }
     }
@@ -81,16 +81,16 @@ package final class Inspector {
 
   /// Gives the inspector the file that a thread has mapped, or the reason why there is none.
   private func hand(
-    _ start: UInt64, _ end: UInt64, of notification: borrowing Kernel.Notification, by opener: PatientOpener
+    _ start: UInt64, _ end: UInt64, of thread: UInt32, by opener: PatientOpener, _ isStillThere: () -> Bool
   ) throws(InspectorError) {
     let file: OwnedFD
     do throws(SyscallError) {
-      file = try opener.open(by: notification.thread, start: start, end: end)
+      file = try opener.open(by: thread, start: start, end: end)
     } catch {
       return try send(.mapped(errno: error.errno), [])
     }
     // The thread may have ended, and its number be another's by now: whose file it is then is not the inspector's business.
-    guard notification.isValid() else { return try send(.mapped(errno: Errno.noProcess), []) }
+    guard isStillThere() else { return try send(.mapped(errno: Errno.noProcess), []) }
     try send(.mapped(errno: 0), [file.raw])
   }
 

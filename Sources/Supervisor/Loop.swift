@@ -198,7 +198,7 @@ package final class Supervisor {
     let request = Request(
       snapshot: subject.snapshot, depth: UInt32(clamping: plan.depth), text: pathArgument(notification, name: name))
     do throws(InspectorError) {
-      return try currentInspector().inspect(request, memory: subject.memory, map: subject.map, of: notification, opener: opener)
+      return try currentInspector().inspect(request, memory: subject.memory, map: subject.map, opener: opener) { notification.isValid() }
     } catch {
       // Whatever it was: the next inspection meets a new process. This one is denied; what ended an inspector is not shown to a second.
       inspector = nil

@@ -35,18 +35,7 @@ final class ProcCopier {
     } else {
       snapshot.registers[Registers.rsp] = call.stackPointer
     }
-    snapshot.process = try processOf(thread)
-    let process = snapshot.process
-    let stat = try stat(of: process)
-    snapshot.hasExecuted = stat.hasExecuted
-    snapshot.startStack = stat.startStack == 0 ? nil : stat.startStack
-    snapshot.borrowsMemory = try SnapshotError.wrap { () throws(SyscallError) in
-      stat.parent == 0 ? false : try sharesMemory(process, stat.parent)
-    }
-    snapshot.stack = try SnapshotError.wrap { () throws(SyscallError) in
-      let count = try anonymousBytes(above: call.stackPointer, of: thread)
-      return try ProcessMemory(of: thread).read(call.stackPointer, count: count)
-    }
+    try snapshot.fillFromProc(above: call.stackPointer)
   }
 
   /// Those kept of the interruption that this call is the repetition of; without any, the thread is interrupted, and this call is void.
@@ -72,12 +61,30 @@ final class ProcCopier {
   }
 }
 
-private func blockedCall(_ thread: UInt32) throws(SnapshotError) -> BlockedCall {
+extension Snapshot {
+  /// What /proc tells of the process, and the words of the stack. The thread does not run meanwhile.
+  mutating func fillFromProc(above stackPointer: UInt64) throws(SnapshotError) {
+    let (thread, process) = (self.thread, try processOf(self.thread))
+    let stat = try processStat(process)
+    self.process = process
+    hasExecuted = stat.hasExecuted
+    startStack = stat.startStack == 0 ? nil : stat.startStack
+    borrowsMemory = try SnapshotError.wrap { () throws(SyscallError) in
+      stat.parent == 0 ? false : try sharesMemory(process, stat.parent)
+    }
+    stack = try SnapshotError.wrap { () throws(SyscallError) in
+      let count = try anonymousBytes(above: stackPointer, of: thread)
+      return try ProcessMemory(of: thread).read(stackPointer, count: count)
+    }
+  }
+}
+
+func blockedCall(_ thread: UInt32) throws(SnapshotError) -> BlockedCall {
   let text = try SnapshotError.wrap { () throws(SyscallError) in try procText(thread, "syscall") }
   do throws(ProcFSError) { return try BlockedCall(text) } catch { throw .text(error) }
 }
 
-private func stat(of process: UInt32) throws(SnapshotError) -> ProcessStat {
+func processStat(_ process: UInt32) throws(SnapshotError) -> ProcessStat {
   let text = try SnapshotError.wrap { () throws(SyscallError) in try procText(process, "stat") }
   do throws(ProcFSError) { return try ProcessStat(text) } catch { throw .text(error) }
 }

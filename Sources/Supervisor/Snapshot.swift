@@ -70,14 +70,14 @@ package struct Copier: ~Copyable {
     snapshot.number = notification.number
     snapshot.instruction = notification.instruction
     switch way {
-    case .bpf(let bpf): try fill(&snapshot, by: bpf)
+    case .bpf(let bpf): try fillByBPF(&snapshot, bpf)
     case .proc(let copier): try copier.fill(&snapshot)
     }
     return snapshot
   }
 }
 
-private func fill(_ snapshot: inout Snapshot, by bpf: borrowing BPFSnapshot) throws(SnapshotError) {
+func fillByBPF(_ snapshot: inout Snapshot, _ bpf: borrowing BPFSnapshot) throws(SnapshotError) {
   let thread = snapshot.thread
   // Registers first: whether the stack may be touched depends on where SP points.
   let copy = try SnapshotError.wrap { () throws(SyscallError) in

@@ -89,6 +89,16 @@ package enum FrameSource: UInt8, CaseIterable, Sendable {
   case codeCache
 }
 
+/// What ended a chain.
+package enum ChainEnd: UInt8, CaseIterable, Sendable {
+  /// The function at a file's entry point, whose CFI says that nothing called it.
+  case processEntry
+  /// Another function whose CFI says so: clone and clone3, where a thread starts.
+  case threadStart
+  /// glibc's `__start_context`, which makecontext(3) has a coroutine's function return to.
+  case coroutine
+}
+
 /// How many frames of one stack each source unwound.
 package struct SourceCounts: Equatable, Sendable {
   private var counts: [8 of UInt32] = .init(repeating: 0)
@@ -165,6 +175,9 @@ package struct Unknown: Equatable, Sendable {
 package struct Finding: Equatable, Sendable {
   /// At most this many frames are listed; the walk itself may go deeper. What a person reads ends long before.
   package static let maxListedFrames = 128
+  /// The last places of the list are kept for frames that something is said about: those before them are the innermost, one after the
+  /// other.
+  package static let reservedFrames = 16
 
   package var frames: [Frame] = []
   package var modules: [Module] = []
@@ -174,6 +187,8 @@ package struct Finding: Equatable, Sendable {
   package var violations: [Violation] = []
   /// Set when the walk had to stop before the base.
   package var unknown: Unknown?
+  /// Where the chain ended; nil where it could not be followed so far.
+  package var end: ChainEnd?
   /// Frames walked, listed or not.
   package var depth: UInt32 = 0
   /// Of those, how many each source unwound.

@@ -32,11 +32,14 @@ package struct Request: Equatable, Sendable {
   /// Where a path stands that the report of an objection is to show; nil for none. Whoever reads it may have to wait for whoever
   /// provides the memory, so the supervisor does not.
   package var text: UInt64?
+  /// Names and the trail below SP are wanted even where nothing objects.
+  package var explain: Bool
 
-  package init(snapshot: Snapshot, depth: UInt32, text: UInt64? = nil) {
+  package init(snapshot: Snapshot, depth: UInt32, text: UInt64? = nil, explain: Bool = false) {
     self.snapshot = snapshot
     self.depth = depth
     self.text = text
+    self.explain = explain
   }
 }
 
@@ -64,6 +67,7 @@ extension Message {
       out.put(Kind.inspect.rawValue)
       out.put(request.depth)
       out.put(request.text)
+      out.put(UInt8(request.explain ? 1 : 0))
       out.put(request.snapshot)
     case .openMapped(let start, let end):
       out.put(Kind.openMapped.rawValue)
@@ -91,7 +95,8 @@ extension Message {
     case .inspect:
       let depth = try input.take(UInt32.self)
       let text = try input.takeOptional()
-      self = .inspect(Request(snapshot: try input.takeSnapshot(), depth: depth, text: text))
+      let explain = try input.takeFlag()
+      self = .inspect(Request(snapshot: try input.takeSnapshot(), depth: depth, text: text, explain: explain))
     case .openMapped: self = .openMapped(start: try input.take(), end: try input.take())
     case .mapped: self = .mapped(errno: try input.take())
     case .finding: self = .finding(try input.takeFinding())
@@ -108,6 +113,7 @@ extension Writer {
     put(snapshot.architecture)
     put(snapshot.number)
     put(snapshot.instruction)
+    put(UInt8(snapshot.isInterrupted ? 1 : 0))
     put(snapshot.registers.known)
     for number in 0..<16 { put(snapshot.registers.values[number]) }
     put(snapshot.threadPointer)
@@ -119,6 +125,8 @@ extension Writer {
 
   fileprivate mutating func put(_ finding: Finding) {
     put(finding.depth)
+    put(UInt8(finding.end == nil ? 0 : 1))
+    put((finding.end ?? .processEntry).rawValue)
     for source in FrameSource.allCases { put(finding.sources[source]) }
     put(Array(finding.text.prefix(Limit.text)))
     put(UInt32(min(finding.modules.count, Limit.modules)))
@@ -169,6 +177,7 @@ extension Reader {
     snapshot.architecture = try take()
     snapshot.number = try take()
     snapshot.instruction = try take()
+    snapshot.isInterrupted = try takeFlag()
     let known = try take(UInt16.self)
     for number in 0..<16 {
       let value = try take(UInt64.self)
@@ -185,6 +194,9 @@ extension Reader {
   fileprivate mutating func takeFinding() throws(WireError) -> Finding {
     var finding = Finding()
     finding.depth = try take()
+    let hasEnd = try takeFlag()
+    let end: ChainEnd = try takeCase()
+    finding.end = hasEnd ? end : nil
     for source in FrameSource.allCases { finding.sources[source] = try take() }
     finding.text = try takeBytes(limit: Limit.text)
     for _ in 0..<(try takeCount(limit: Limit.modules)) {

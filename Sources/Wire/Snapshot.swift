@@ -47,6 +47,8 @@ package struct Snapshot: Equatable, Sendable {
   package var number: Int32 = 0
   /// `seccomp_data.instruction_pointer`: the address after the syscall instruction.
   package var instruction: UInt64 = 0
+  /// The thread is in no system call: it was stopped somewhere, and `instruction` is the one that it would go on with.
+  package var isInterrupted = false
   package var registers = Registers()
   /// fs_base, nil where it could not be read. glibc's and musl's `struct pthread` lies there, at the top of a thread's own stack.
   package var threadPointer: UInt64?

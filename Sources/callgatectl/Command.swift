@@ -4,6 +4,6 @@ import ArgumentParser
 struct CallgateControl: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "callgatectl",
-    abstract: "Run commands under callgate, and ask what it denied and why.",
-    subcommands: [Run.self, Why.self, ProfileCommand.self, Explain.self])
+    abstract: "Run commands under callgate, look at stacks, and ask what it denied and why.",
+    subcommands: [Run.self, Why.self, Stack.self, ProfileCommand.self, Explain.self])
 }

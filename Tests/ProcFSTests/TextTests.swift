@@ -37,6 +37,21 @@ import Testing
     #expect(line.name.utf8.starts(with: "/memfd:".utf8))
   }
 
+  @Test func `a thread runs, waits in a call, or waits for something else`() throws {
+    #expect(try CallState(Array("running\n".utf8)) == .running)
+    #expect(try CallState(Array("-1 0x7ffe00 0x401000\n".utf8)) == .waiting)
+    let blocked = Array("34 0x1 0x2 0x3 0x4 0x5 0x6 0x7ffe00 0x401000\n".utf8)
+    #expect(try CallState(blocked) == .blocked(BlockedCall(blocked)))
+    #expect(throws: ProcFSError.self) { try CallState(Array("34 0x1\n".utf8)) }
+  }
+
+  @Test func `who traces a thread, and how often it ran, are found in the status text`() throws {
+    let status = Array("Name:\tx\nTgid:\t7\nTracerPid:\t99\nvoluntary_ctxt_switches:\t5000000000\nnonvoluntary_ctxt_switches:\t2\n".utf8)
+    #expect(try tracer(status: status) == 99)
+    #expect(try contextSwitches(status: status) == 5_000_000_002)
+    #expect(throws: ProcFSError.self) { try contextSwitches(status: Array("voluntary_ctxt_switches:\t1\n".utf8)) }
+  }
+
   @Test func `the thread group is found in the status text`() throws {
     #expect(try threadGroup(status: Array("Name:\tx\nUmask:\t0022\nState:\tS\nTgid:\t4711\nNgid:\t0\n".utf8)) == 4711)
     #expect(throws: ProcFSError.self) { try threadGroup(status: Array("Name:\tx\n".utf8)) }

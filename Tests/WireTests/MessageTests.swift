@@ -13,6 +13,7 @@ import Wire
     snapshot.registers[Registers.rbp] = 0
     snapshot.threadPointer = 0x7f00_0000_0740
     snapshot.borrowsMemory = false
+    snapshot.isInterrupted = true
     snapshot.stack = [1, 2, 3, 4, 5]
     return snapshot
   }
@@ -20,6 +21,7 @@ import Wire
   private func sampleFinding() -> Finding {
     var finding = Finding()
     finding.depth = 9
+    finding.end = .threadStart
     finding.modules = [Module(path: "/usr/lib/libc.so.6", buildID: "00ff")]
     finding.frames = [
       Frame(module: 0, offset: 0xe0d7b, function: "execve", functionOffset: 11, source: .cfi),
@@ -36,7 +38,8 @@ import Wire
 
   @Test func `every message comes back as it was`() throws {
     let messages: [Message] = [
-      .ready, .inspect(Request(snapshot: sampleSnapshot(), depth: 512)), .openMapped(start: 0x1000, end: 0x2000),
+      .ready, .inspect(Request(snapshot: sampleSnapshot(), depth: 512)),
+      .inspect(Request(snapshot: sampleSnapshot(), depth: 512, text: 1, explain: true)), .openMapped(start: 0x1000, end: 0x2000),
       .mapped(errno: 13), .finding(sampleFinding()), .finding(Finding()),
     ]
     for message in messages { #expect(try Message(decoding: message.encode()) == message) }
