@@ -5,5 +5,5 @@ struct CallgateControl: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "callgatectl",
     abstract: "Run commands under callgate, and ask what it denied and why.",
-    subcommands: [Run.self, Why.self, ProfileCommand.self, Explain.self])
+    subcommands: [Run.self, Why.self, CountsCommand.self, ProfileCommand.self, Explain.self])
 }
