@@ -1,7 +1,5 @@
 import ArgumentParser
-import Diagnostics
 import JSON
-import Kernel
 import Launch
 import Plan
 import Report
