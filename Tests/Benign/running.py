@@ -23,24 +23,28 @@ def missing(program):
 
 
 class Build:
-    """Artifacts in .build/benign, each made again only where its command or any source has changed."""
+    """Artifacts in .build/benign, each made again only where its command has changed, a file that it names, or a header."""
 
     sources = os.path.join(ROOT, "Tests/Benign/programs")
     folder = os.path.join(ROOT, ".build/benign")
 
     def __init__(self):
         os.makedirs(self.folder, exist_ok=True)
-        state = hashlib.sha256()
+
+    def stamp(self, command):
+        state = hashlib.sha256(json.dumps(command).encode())
         for path in sorted(glob.glob(self.sources + "/*")):
-            with open(path, "rb") as file:
-                state.update(path.encode() + b"\0" + file.read())
-        self.state = state.hexdigest()
+            name = os.path.basename(path)
+            if name.endswith(".h") or any(name in word for word in command):
+                with open(path, "rb") as file:
+                    state.update(name.encode() + b"\0" + hashlib.sha256(file.read()).digest())
+        return state.hexdigest()
 
     def artifact(self, program):
         """The path, and what the compiler said where it failed."""
         out = os.path.join(self.folder, program.artifact or program.name)
         command = [word.replace("{out}", out) for word in program.build]
-        stamp = hashlib.sha256((self.state + json.dumps(command)).encode()).hexdigest()
+        stamp = self.stamp(command)
         if not os.path.exists(out) or contents(out + ".stamp") != stamp:
             done = subprocess.run(command, cwd=self.sources, capture_output=True, text=True, timeout=300, check=False)
             if done.returncode != 0:
@@ -116,7 +120,7 @@ class Record:
         self.begun = int(time.time() * 1000)
         self.start = self.identity()
         self.counts = None
-        self.denials = []
+        self.objections = []
         self.container = ""
 
     def identity(self):
@@ -130,7 +134,7 @@ class Record:
         """Waits for the summary: the supervisor writes it when the last process is gone, which may be after the first one."""
         deadline = time.monotonic() + seconds
         while self.counts is None and time.monotonic() < deadline:
-            self.denials = []
+            self.objections = []
             for event in self.events():
                 if not event["container"].startswith(prefix):
                     continue
@@ -138,7 +142,7 @@ class Record:
                 if event["outcome"] == "summary":
                     self.counts = event["counts"]
                 elif event["outcome"] != "noted":
-                    self.denials.append({name: event[name] for name in ("syscall", "code", "because", "comm")})
+                    self.objections.append({name: event[name] for name in ("syscall", "code", "because", "comm")})
             if self.counts is None:
                 time.sleep(0.01)
 

@@ -20,6 +20,41 @@ extension EndToEnd {
       if let missing = result.missing { try cancel("no \(missing) here") }
       #expect(result.problems == [], "\(result.why ?? outcome.output)")
     }
+
+    @Test func `are counted when they have ended, which is no denial`() throws {
+      try Callgate.required()
+      let running = try Running(Callgate.run(["bash", "-c", "/bin/true; /bin/true; echo done"]))
+      let outcome = running.end()
+      #expect(outcome.output == "done\n", "\(outcome)")
+      let name = "run-\(running.id)-"
+      // The supervisor writes them when the last process is gone.
+      #expect(try eventually { try run([Callgate.ctl, "counts", name, "--last", "1"], within: 20).output.contains("allowed") })
+      let counts = try run([Callgate.ctl, "counts", name, "--last", "1"], within: 20).output
+      #expect(counts.contains("container \(name)") && counts.contains("execve 2"), "\(counts)")
+      #expect(counts.contains("inspected") && counts.contains("cfi") && !counts.contains("denied"), "\(counts)")
+      let line = try run([Callgate.ctl, "counts", name, "--last", "1", "--json"], within: 20).output
+      let summary = try #require(try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
+      #expect(summary["outcome"] as? String == "summary" && summary["profile"] as? String == "default")
+      #expect(try run([Callgate.ctl, "why", String((summary["container"] as? String)!)], within: 20).output.hasPrefix("no denial"))
+      #expect(try run([Callgate.ctl, "counts", "no-such-container"], within: 20).output.hasPrefix("no container"))
+    }
+
+    /// Both low-level runtimes make calls of their own between the filter's installation and the handing over of its listener, when
+    /// nobody can answer: none of them is among those that this profile traps.
+    @Test(arguments: Engine.allCases) func `run in containers where ordinary calls are trapped`(_ engine: Engine) throws {
+      try engine.required()
+      try Callgate.required()
+      let work = """
+        cd /tmp; seq 100 | sort -rn | head -2; python3 -c 'import subprocess, threading; t = threading.Thread(target=print, args=("thread",))
+        t.start(); t.join(); print(subprocess.check_output("echo a child", shell=True))'; git -c init.defaultBranch=main init -q r && git -C r status | head -1
+        """
+      let plain = try run(engine.run(["bash", "-c", work], as: Engine.freshName(), .none))
+      let name = Engine.freshName()
+      let gated = try Callgate.undisturbed {
+        try run(engine.run(["bash", "-c", work], as: name, .untrusted, annotations: ["dev.callgate.profile=fifty"]))
+      }
+      #expect(plain.status == 0 && gated.visible == plain.visible, "\(gated)\nplain: \(plain)")
+    }
   }
 }
 

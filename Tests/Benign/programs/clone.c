@@ -1,4 +1,4 @@
-// clone(2) onto stacks of the program's own: from the heap, from mappings, with the memory shared and not, and as a raw thread.
+// clone(2) onto stacks of the program's own: from the heap, from mappings, with the memory shared and not.
 #include "probe.h"
 
 #include <sched.h>

@@ -5,13 +5,17 @@ require "tmpdir"
 
 def probe
   Process.ppid
-  Process::Sys.respond_to?(:setuid) && Process.euid == 0 && Process::Sys.setuid(0)
+  # Changes nothing; the default profile traps it.
+  Process::Sys.setregid(-1, -1)
   raise unless File.exist?("/")
 end
 
 def deep(levels)
-  return probe && 0 if levels == 0
-  [1].each { |n| return deep(levels - 1).to_i + n }
+  if levels == 0
+    probe
+    return 0
+  end
+  [1].each { |n| return deep(levels - 1) + n }
 end
 
 even = Fiber.new { 0.step(100, 2) { |n| probe; Fiber.yield n } }

@@ -32,7 +32,9 @@ for n in range(60):
     for path in "/1.txt", "/3.txt", "/inner", "/", "/nowhere":
         connection.request("GET", path, headers={"Accept-Encoding": "gzip" if n % 2 else "identity"})
         answer = connection.getresponse()
-        total += answer.status + (len(answer.read()) if n % 2 == 0 and path != "/" else 0)
+        body = answer.read()
+        # Compressed, or with dates in it, it may be of another length.
+        total += answer.status + (len(body) if n % 2 == 0 and path != "/" else 0)
     connection.close()
 print(total)
 PYTHON

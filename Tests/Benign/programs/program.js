@@ -65,9 +65,12 @@ async function main() {
   console.log(await new Promise((resolve) => worker.on("message", resolve)));
   await worker.terminate();
   console.log((await Promise.all([1, 2, 3].map(async (n) => (await fs.promises.stat("/"), n * 2)))).join());
+  // Waiting for a signal alone does not keep the event loop running.
+  const alive = setInterval(() => {}, 1000);
   const caught = new Promise((resolve) => process.once("SIGUSR2", resolve));
   process.kill(process.pid, "SIGUSR2");
   console.log(await caught);
+  clearInterval(alive);
   process.exitCode = 4;
 }
 

@@ -4,7 +4,8 @@
 #endif
 
 @inline(never) func probe() {
-  setfsuid(uid_t.max)
+  // Changes nothing; the default profile traps it.
+  _ = setregid(gid_t.max, gid_t.max)
   precondition(getppid() >= 0 && access("/", R_OK) == 0)
 }
 
@@ -22,6 +23,26 @@ final class Node {
   let next: Node?
   init(_ next: Node?) { self.next = next }
   deinit { probe() }
+}
+
+/// What is destroyed by its type's witnesses alone: compiled without unwind tables, as they cannot throw.
+struct Pair<First> {
+  var first: First
+  var second: Any
+}
+enum Either {
+  case node(Node, any Shape)
+  case pair(Pair<Node>)
+  indirect case both(Either, Either)
+}
+final class Box<Value> {
+  var value: Value
+  init(_ value: Value) { self.value = value }
+}
+
+@inline(never) func erased(_ n: Int) -> [Any] {
+  let pair = Pair(first: Node(nil), second: Box(Node(Node(nil))))
+  return [pair, Box<Any>(pair), Either.both(.pair(pair), .node(Node(nil), Square(side: n))), [n: Box(Node(nil))], Optional(Node(nil)) as Any]
 }
 
 struct Failure: Error { var depth: Int }
@@ -74,6 +95,13 @@ struct Numbers: AsyncSequence {
       for _ in 0..<length { chain = Node(chain) }
       withExtendedLifetime(chain) {}
       chain = nil
+    }
+    for n in 0..<10 {
+      var values = erased(n)
+      var copies = values
+      copies[n % 5] = n
+      values.removeFirst()
+      sum += values.count + copies.count
     }
     for n in stride(from: 0, to: 50, by: 7) { do { sum += try deep(n) } catch { sum += 1 } }
     var numbers: [Int32] = [4, 1, 3, 2]

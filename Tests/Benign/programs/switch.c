@@ -28,7 +28,6 @@ static void body(void *argument) {
 
 static void *prepared(void *memory, size_t size) {
   uintptr_t *top = (uintptr_t *)(((uintptr_t)memory + size) & ~(uintptr_t)15);
-  *--top = 0;
   *--top = (uintptr_t)coroutine_start;
   *--top = 0;                // rbp
   *--top = (uintptr_t)body;  // rbx
