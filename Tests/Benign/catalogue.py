@@ -57,7 +57,7 @@ def script(name, *needs, command=None, **fields):
 
 
 def c_programs():
-    yield from in_c("calls", " ".join(GCC), "20")
+    yield from in_c("calls", " ".join(GCC), "8")
     yield from in_c("signals", "O0 O2 retpoline static static-pie without-tables clang musl musl-static")
     yield from in_c("processes", "O0 O2 lto retpoline stripped static static-pie without-tables musl musl-static")
     yield from in_c("threads", "O2 static static-pie without-tables musl musl-static")

@@ -42,7 +42,9 @@ final class Box<Value> {
 
 @inline(never) func erased(_ n: Int) -> [Any] {
   let pair = Pair(first: Node(nil), second: Box(Node(Node(nil))))
-  return [pair, Box<Any>(pair), Either.both(.pair(pair), .node(Node(nil), Square(side: n))), [n: Box(Node(nil))], Optional(Node(nil)) as Any]
+  return [
+    pair, Box<Any>(pair), Either.both(.pair(pair), .node(Node(nil), Square(side: n))), [n: Box(Node(nil))], Optional(Node(nil)) as Any,
+  ]
 }
 
 struct Failure: Error { var depth: Int }
@@ -109,18 +111,30 @@ struct Numbers: AsyncSequence {
       probe()
       return a!.load(as: Int32.self) - b!.load(as: Int32.self)
     }
-    print(numbers, sum, (1...20).map { n in "\(n)" }.sorted { probe(); return $0 < $1 }.joined(separator: " "))
+    print(
+      numbers, sum,
+      (1...20).map { n in "\(n)" }.sorted {
+        probe(); return $0 < $1
+      }.joined(separator: " "))
 
     let counter = Counter()
     print(await fibonacci(10, counter), await counter.value)
     var total = 0
     for await n in Numbers() { total += n }
     let parts = await withTaskGroup(of: Int.self) { group in
-      for n in 0..<20 { group.addTask { try? await Task.sleep(nanoseconds: 1000); probe(); return n } }
+      for n in 0..<20 {
+        group.addTask {
+          try? await Task.sleep(nanoseconds: 1000); probe(); return n
+        }
+      }
       var parts = 0
       for await n in group { parts += n }
       return parts
     }
-    print(total, parts, await Task.detached { probe(); return 5 }.value)
+    print(
+      total, parts,
+      await Task.detached {
+        probe(); return 5
+      }.value)
   }
 }
