@@ -56,12 +56,14 @@ package struct Counts: Equatable, Sendable {
   package mutating func count(_ finding: Finding) {
     stacks &+= 1
     frames &+= UInt64(finding.depth)
-    for source in FrameSource.allCases where source != .none && finding.sources[source] > 0 {
+    for source in unwindingSources where finding.sources[source] > 0 {
       sources[source.text, default: 0] &+= UInt64(finding.sources[source])
     }
     if let unknown = finding.unknown { self.unknown[unknown.reason.name, default: 0] &+= 1 }
   }
 }
+
+private let unwindingSources = FrameSource.allCases.filter { $0 != .none }
 
 extension Reason {
   /// A word for a table; the sentence is `Finding.sentence`'s.

@@ -1,5 +1,6 @@
 #!/usr/bin/ruby
 # Ruby: fibers (stacks of their own), threads, processes, exceptions, and what C calls back.
+require "fiddle"
 require "socket"
 require "tmpdir"
 
@@ -31,6 +32,13 @@ queue = Queue.new
 threads = (0...4).map { |n| Thread.new { 20.times { queue << deep(n * 5) } } }
 threads.each(&:join)
 puts (0...80).sum { queue.pop }
+
+# A method that C calls, by a closure of libffi.
+compare = Class.new(Fiddle::Closure) { def call(a, b) = (probe; a[0, 4].unpack1("l") - b[0, 4].unpack1("l")) }
+numbers = Fiddle::Pointer[[4, 1, 3].pack("l3")]
+sort = Fiddle::Function.new(Fiddle.dlopen(nil)["qsort"], [Fiddle::TYPE_VOIDP, Fiddle::TYPE_SIZE_T, Fiddle::TYPE_SIZE_T, Fiddle::TYPE_VOIDP], Fiddle::TYPE_VOID)
+sort.call(numbers, 3, 4, compare.new(Fiddle::TYPE_INT, [Fiddle::TYPE_VOIDP, Fiddle::TYPE_VOIDP]))
+puts numbers[0, 12].unpack("l3").inspect
 
 begin
   [1].each { begin raise "inner" ensure probe end }
