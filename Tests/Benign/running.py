@@ -79,6 +79,28 @@ class Outcome:
         return {"status": self.status, "output": text(self.output), "errors": text(self.errors)}
 
 
+def left_in(folder):
+    """The processes that still work in the folder."""
+    for name in os.listdir("/proc"):
+        try:
+            if name.isdigit() and os.readlink(f"/proc/{name}/cwd").startswith(folder + "/"):
+                yield int(name)
+        except OSError:
+            continue
+
+
+def end_leftovers(folder, seconds=2):
+    """A server whose script was killed would stay; one that is just ending is given the time."""
+    deadline = time.monotonic() + seconds
+    while list(left_in(folder)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    for process in left_in(folder):
+        try:
+            os.kill(process, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
 def run(command, environment, seconds):
     """Runs a command to its end, in an empty folder, with all its processes in a session of its own.
 
@@ -101,6 +123,7 @@ def run(command, environment, seconds):
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         took = time.monotonic() - begun
+        end_leftovers(home)
         output.seek(0)
         errors.seek(0)
         said, complained = (file.read().replace(home.encode(), b"HOME") for file in (output, errors))
