@@ -1,5 +1,6 @@
 # make                 the four programs and the BPF object, in .build/release
 # make demo            the story in half a minute: an exploit works, and then it does not
+# make benign          programs of every kind, without callgate and under it: the same, and every stack understood
 # make attacks         every attack, without callgate and under it
 # make test            every test; make lint, make format
 # make install         DESTDIR= and PREFIX=/usr; make uninstall takes away what install put there
@@ -48,6 +49,9 @@ attacks: all
 	@Tests/Attacks/attack all --expect succeeded
 	@echo "under callgate"
 	@Tests/Attacks/attack all --expect table -- $(PROGRAMS)/callgatectl run --
+
+benign: test-dependencies all
+	@CALLGATE_PROGRAMS=$(PROGRAMS) Tests/Benign/suite $(BENIGN_FLAGS)
 
 test: test-dependencies all
 	CALLGATE_PROGRAMS=$(PROGRAMS) Tests/run $(TEST_FLAGS)

@@ -80,7 +80,7 @@ package let untrappable: Set<String> = [
   "sendmsg", "sendto", "recvmsg", "recvfrom", "read", "write", "readv", "writev", "close", "fcntl", "poll", "ppoll", "select",
   "pselect6",
   // The scheduler, the collector and the signals of Go.
-  "futex", "sched_yield", "nanosleep", "clock_nanosleep", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "eventfd2",
+  "sched_yield", "nanosleep", "clock_nanosleep", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "eventfd2",
   "pipe2",
   "madvise", "munmap", "brk", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "tgkill", "getpid", "gettid",
   "restart_syscall", "timer_settime", "setitimer", "sched_getaffinity", "rseq", "set_robust_list", "membarrier",
@@ -90,5 +90,6 @@ package let untrappable: Set<String> = [
   "seccomp",
 ]
 
-/// These are called at such a moment too, but without the bits that matter: they can be trapped under a condition only.
-package let trappableWithCondition: Set<String> = ["mmap", "mprotect", "clone", "prctl"]
+/// These are called at such a moment too, but without the bits that matter: they can be trapped under a condition only. The futex calls of
+/// runc's Go are FUTEX_WAIT and FUTEX_WAKE, with FUTEX_PRIVATE_FLAG; glibc's waits have the bit of FUTEX_WAIT_BITSET, 0x8.
+package let trappableWithCondition: Set<String> = ["mmap", "mprotect", "clone", "prctl", "futex"]

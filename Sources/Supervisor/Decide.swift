@@ -26,6 +26,14 @@ package struct Grounds: Equatable, Sendable {
     self.objection = objection
     self.rule = rule
   }
+
+  /// What objected, as counts name it: the check, or "unknown".
+  package var name: String {
+    switch objection {
+    case .violation(let violation): violation.check.name
+    case .unknown: "unknown"
+    }
+  }
 }
 
 /// Pure: the same finding under the same plan is the same verdict.

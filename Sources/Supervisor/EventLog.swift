@@ -43,6 +43,11 @@ package struct EventLog {
     try appendLine(event.json.serialised(), to: path, rotatingAt: Self.rotateBytes)
     suppressed = 0
   }
+
+  /// Writes a container's summary: there is one, so it floods nothing and is never held back.
+  package func write(_ summary: Summary) throws(SyscallError) {
+    try appendLine(summary.json.serialised(), to: path, rotatingAt: Self.rotateBytes)
+  }
 }
 
 private func hex(_ value: UInt64, _ width: Int) -> String {

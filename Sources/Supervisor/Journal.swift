@@ -109,6 +109,17 @@ final class Journal {
     }
   }
 
+  /// What the container's calls came to in all, when it has ended.
+  func write(_ counts: Counts) {
+    let now = wallMilliseconds()
+    let summary = Summary(id: log.nextID(at: now), time: now, container: plan.id, profile: plan.profileName, counts: counts)
+    do throws(SyscallError) {
+      try log.write(summary)
+    } catch {
+      complain("callgate-supervisor: cannot record the summary: \(error)")
+    }
+  }
+
   /// Exit status 137 says nothing by itself: this file does.
   func recordExit(_ event: Event) {
     do throws(SyscallError) {

@@ -16,6 +16,7 @@ package final class Supervisor {
   private var inspector: Inspector?
   private let opener = PatientOpener()
   private let journal: Journal
+  private var counts = Counts()
 
   private var runtime: PidFD?
   private var connections: [UInt64: Connection] = [:]
@@ -54,6 +55,7 @@ package final class Supervisor {
 
   /// Runs until the last thread under the container's filters is gone, or the low-level runtime ended without ever handing one over.
   package func run() throws(SyscallError) {
+    defer { journal.write(counts) }
     do throws(SyscallError) {
       try loop()
     } catch {
@@ -180,11 +182,14 @@ package final class Supervisor {
       }
       let subject = try Trouble.wrap { () throws(SnapshotError) in try Subject.taken(of: notification, by: &copier) }
       let finding = try inspect(subject, notification, trap.syscall)
+      counts.count(finding)
       switch decide(finding, under: plan) {
-      case .allow: notification.answer(.proceed)
+      case .allow: counts.count(notification.answer(.proceed) ? .allowed : .withdrawn, trap.syscall)
       case .audit(let grounds):
         let event = journal.event(.audited, grounds, finding, subject, trap.syscall, notification)
-        if notification.answer(.proceed) { journal.write(event) }
+        let isTaken = notification.answer(.proceed)
+        counts.count(isTaken ? .audited : .withdrawn, trap.syscall)
+        if isTaken { journal.write(event) }
       case .deny(let grounds): deny(notification, grounds, finding, subject, trap.syscall)
       }
     } catch {
@@ -221,13 +226,16 @@ package final class Supervisor {
     switch plan.onViolation {
     case .errno(let number):
       let event = journal.event(.failed(errnoName(number)), grounds, finding, subject, name, notification)
-      if notification.answer(.fail(number)) { journal.write(event) }
+      let isTaken = notification.answer(.fail(number))
+      counts.count(isTaken ? .denied(by: grounds.name) : .withdrawn, name)
+      if isTaken { journal.write(event) }
     case .killProcess:
       let event = journal.event(.killed, grounds, finding, subject, name, notification)
       do throws(SyscallError) {
         let process = try PidFD(subject.snapshot.process)
         // The handle means this process only if the thread still waits: its pid cannot have been used again meanwhile.
-        guard notification.isValid() else { return }
+        guard notification.isValid() else { return counts.count(.withdrawn, name) }
+        counts.count(.denied(by: grounds.name), name)
         // Who waits for the process reads the reason as soon as it is dead.
         journal.write(event)
         journal.recordExit(event)
@@ -242,9 +250,10 @@ package final class Supervisor {
 
   /// What could not be judged at all is denied with EPERM, and says which part failed. Where the mode is audit, nothing is denied.
   private func refuse(_ notification: consuming Notification, _ trouble: Trouble) {
-    // Nobody waits any more: a signal or a kill took the call back.
-    guard notification.isValid() else { return }
     let name = traps[notification.number]?.syscall ?? "system call \(notification.number)"
+    // Nobody waits any more: a signal or a kill took the call back.
+    guard notification.isValid() else { return counts.count(.withdrawn, name) }
+    counts.count(.unjudged, name)
     let event = journal.refusal(trouble, syscall: name, thread: notification.thread)
     switch plan.mode {
     case .audit: if notification.answer(.proceed) { journal.write(event) }

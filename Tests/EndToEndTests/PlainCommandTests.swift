@@ -4,9 +4,6 @@ import Testing
 extension EndToEnd {
   /// `callgatectl run -- COMMAND`: what a command does, prints and returns is the same as without it.
   @Suite struct `Benign commands` {
-    static let folder = Repository.root + "/Tests/EndToEnd/benign"
-    static let programs = (try? FileManager.default.contentsOfDirectory(atPath: folder).filter { !$0.hasSuffix(".c") }.sorted()) ?? []
-
     /// Runs the same command alone and supervised.
     private func expectSame(
       _ command: [String], input: String = "", sourceLocation: SourceLocation = #_sourceLocation,
@@ -17,10 +14,6 @@ extension EndToEnd {
       try Callgate.required()
       let supervised = try Callgate.undisturbed { try run(place(command), input: input, in: try Folder()) }
       #expect(supervised == alone, sourceLocation: sourceLocation)
-    }
-
-    @Test(arguments: programs) func `are not changed`(_ program: String) throws {
-      try expectSame([Self.folder + "/" + program])
     }
 
     @Test func `get their input and arguments`() throws {

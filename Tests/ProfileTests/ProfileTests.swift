@@ -62,6 +62,7 @@ private func withSpec(_ spec: String) -> String {
   ("trap: [sendmsg]", "5:10: 'sendmsg' cannot be trapped"),
   ("trap: [write]", "5:10: 'write' cannot be trapped"),
   ("trap: [mmap]", "5:10: 'mmap' can only be trapped under a condition"),
+  ("trap: [futex]", "5:10: 'futex' can only be trapped under a condition"),
   ("trap: [{syscall: mmap, argument: 6, anySet: 1}]", "5:36: an argument is a number from 0 to 5"),
   ("trap: [{syscall: mmap, argument: 2}]", "5:10: a trap on an argument has either anySet or allSet"),
   ("trap: [{syscall: mmap, argument: 2, anySet: 0}]", "5:47: a mask is a number other than 0"),
