@@ -8,6 +8,8 @@ enum Ownership: Equatable {
   case thread
   /// A parent's, lent to a child of vfork, or the small one that posix_spawn maps for its child.
   case borrowed
+  /// Go's: memory that its runtime took from the kernel and made a stack of.
+  case go
 }
 
 extension Snapshot {
@@ -50,6 +52,14 @@ enum ChainEnd: Equatable {
   case processEntry
   /// Another function whose CFI says so: clone and clone3, where a thread starts.
   case threadStart
+  /// Go: the function that every goroutine starts in.
+  case goroutine
+  /// Go: a function that the runtime runs at the bottom of a thread's system stack.
+  case systemStack
+  /// Go: the function that the program's first thread starts in, or that of a library made by Go.
+  case programStart
+  /// Go: where a thread made without a libc starts.
+  case goThreadStart
 }
 
 extension Snapshot {
@@ -77,7 +87,9 @@ extension Snapshot {
     case (.threadStart, .thread), (.threadStart, .borrowed): return nil
     // musl's posix_spawn runs its child on a piece of the parent's own stack.
     case (.threadStart, .main): return borrowsMemory == true ? nil : .wrongDepth
-    case (.processEntry, .thread), (.processEntry, .borrowed): return .wrongDepth
+    case (.processEntry, .thread), (.processEntry, .borrowed), (.processEntry, .go), (.threadStart, .go): return .wrongDepth
+    case (.goroutine, _), (.systemStack, _), (.programStart, _), (.goThreadStart, _):
+      return objection(toGo: end, stackPointer: stackPointer, on: ownership)
     }
   }
 }

@@ -50,3 +50,8 @@ package struct Row: Equatable, Sendable {
     return a.isSignalFrame == b.isSignalFrame
   }
 }
+
+extension Row {
+  /// A row that says nothing yet: CFA = rsp + 8, as at a function's entry.
+  package init(from start: ImageAddress, to end: ImageAddress) { self.init(start: start, end: end) }
+}
