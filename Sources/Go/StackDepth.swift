@@ -7,6 +7,12 @@ package struct StackDepth: Equatable, Sendable {
   package var end: ImageAddress
   /// Bytes; negative where assembly has popped its own return address.
   package var bytes: Int32
+
+  package init(start: ImageAddress, end: ImageAddress, bytes: Int32) {
+    self.start = start
+    self.end = end
+    self.bytes = bytes
+  }
 }
 
 extension GoTable {

@@ -23,6 +23,8 @@ enum GoRole: Equatable {
   case switches
   /// As `switches`, wherever it is: called from C, it keeps registers in its own way.
   case keepsRegisters
+  /// It ends its thread, and has given the stack back by then: whatever lies there is somebody else's.
+  case threadEnd
   /// The runtime's signal handler makes it look as if it had been called at the interrupted instruction.
   case injected
 
@@ -31,6 +33,7 @@ enum GoRole: Equatable {
     "runtime.mcall": .systemStart, "runtime.morestack": .systemStart,
     "runtime.rt0_go": .programStart,
     "runtime.clone": .threadStart,
+    "runtime.exitThread": .threadEnd,
     "runtime.sigpanic": .injected, "runtime.sigpanic0": .injected, "runtime.asyncPreempt": .injected, "runtime.debugCallV2": .injected,
     "crosscall2": .keepsRegisters, "runtime.sigtramp": .keepsRegisters, "runtime.sigprofNonGoWrapper": .keepsRegisters,
     "_rt0_amd64_lib": .keepsRegisters,
@@ -102,8 +105,17 @@ extension Image {
     case .goroutineStart: return .goEnd(.goroutine)
     case .keepsRegisters where arrival == .returned: return .rest(of: AddressRange(function))
     case .keepsRegisters: break
+    case .threadEnd where arrival == .trapped: return .goEnd(.threadEnd)
+    case .threadEnd: break
+    case .programStart where try !startsInGo():
+      // A program that gcc links begins in C, and this is its `main`. The `and` that aligns SP changes nothing then.
+      let moved = try moves(from: function.start, to: lookup, budget: &budget)
+      return try goRow(
+        at: lookup, arrival, in: function, StackDepth(start: lookup, end: lookup + 1, bytes: moved.depth), budget: &budget)
     case .systemStart, .programStart, .threadStart, .switches:
-      guard try setsStackPointer(between: function.start, and: lookup, budget: &budget) else { break }
+      // Before SP is set the table is right, but for what it does not know in such functions: plain additions to SP.
+      let moved = try moves(from: function.start, to: lookup, budget: &budget)
+      guard moved.isSet || moved.depth != depth.bytes else { break }
       switch role {
       case .systemStart: return .goEnd(.systemStack)
       case .programStart: return .goEnd(.programStart)
@@ -169,20 +181,40 @@ extension Image {
     return nil
   }
 
-  /// Some instruction in [start, end) gives SP a value that is not a fixed distance from what it had.
-  private func setsStackPointer(
-    between start: ImageAddress, and end: ImageAddress, budget: inout Budget
-  ) throws(UnwindError) -> Bool {
-    guard start < end, end.value - start.value <= Image.maxGapBytes else { return false }
+  /// The file's entry point is Go's.
+  private func startsInGo() throws(UnwindError) -> Bool {
+    guard case .success(let table?) = goTableFound else { return false }
+    do throws(GoTableError) {
+      guard let function = try table.function(covering: file.entry), function.start == file.entry else { return false }
+      return try table.name(of: function) == Array("_rt0_amd64_linux".utf8)
+    } catch { throw UnwindError(error) }
+  }
+
+  /// What the instructions in [start, end) do to SP, one after the other.
+  private func moves(
+    from start: ImageAddress, to end: ImageAddress, budget: inout Budget
+  ) throws(UnwindError) -> (depth: Int32, isSet: Bool) {
+    var moved: (depth: Int32, isSet: Bool) = (0, false)
+    guard start < end, end.value - start.value <= Image.maxGapBytes else { return moved }
     let code: [UInt8]
     do throws(ELFError) { code = try file.bytes(at: start, upTo: Int(end.value - start.value) + 16) } catch { throw .file(error) }
     try budget.spend(code.count)
     var offset = 0
     while let instruction = decoder.instruction(at: offset, in: code), start + UInt64(offset + instruction.length) <= end + 1 {
-      if Operation(Array(code[offset..<(offset + instruction.length)]))?.setsStackPointer == true { return true }
+      switch Operation(Array(code[offset..<(offset + instruction.length)])) {
+      case .push, .pushFlags: moved.depth &+= 8
+      case .pop(let number) where number != Registers.rsp: moved.depth &-= 8
+      case .popFlags: moved.depth &-= 8
+      case .arithmetic(.subtract, .register(Registers.rsp), .constant(let bytes), isWide: true):
+        moved.depth &+= Int32(truncatingIfNeeded: bytes)
+      case .arithmetic(.add, .register(Registers.rsp), .constant(let bytes), isWide: true):
+        moved.depth &-= Int32(truncatingIfNeeded: bytes)
+      case .some(let operation): moved.isSet = moved.isSet || operation.setsStackPointer
+      case nil: break
+      }
       offset += instruction.length
     }
-    return false
+    return moved
   }
 }
 

@@ -19,7 +19,9 @@ extension Walk {
     guard let cfa = rest.registers[Registers.rsp] else { throw .unknown(.unknownRegister(UInt8(Registers.rsp))) }
     written = rest.written
     unwound(by: .pclntab)
-    if rest.isElsewhere { try leave(at: stackPointer, for: cfa) } else {
+    if rest.isElsewhere {
+      try leave(at: stackPointer, for: cfa)
+    } else {
       try rise(to: cfa, from: stackPointer, mayStay: false, in: &space)
     }
     return Place(instruction: rest.returnAddress, arrival: .returned, registers: rest.registers)
@@ -39,6 +41,11 @@ extension Walk {
       object(.stack, .notRising)
       throw .objected
     }
+  }
+
+  /// A stack of Go's may lie in two mappings: what the runtime advises the kernel of huge pages splits them anywhere.
+  func goesOn(to next: Mapping, from mapping: Mapping) -> Bool {
+    lastSource == .pclntab && next.start == mapping.end && isGoMemory(mapping) && isGoMemory(next)
   }
 
   /// Go takes the memory of its stacks from the kernel itself.
@@ -62,14 +69,15 @@ extension Snapshot {
   /// for `newproc`.
   static let belowProgramStart: UInt64 = 64
 
+  /// exit of x86-64 (asm/unistd_64.h).
+  private static let exit: Int32 = 60
+
   /// The objection of `base` to a chain that ended as `end`, in Go's runtime.
   func objection(toGo end: ChainEnd, stackPointer: UInt64, on ownership: Ownership) -> Reason? {
     switch (end, ownership) {
     case (.programStart, .main):
       guard let startStack else { return nil }
       return startStack &- stackPointer <= Snapshot.belowProgramStart && stackPointer % 8 == 0 ? nil : .wrongDepth
-    // A library made by Go starts its runtime in a thread of its own.
-    case (.programStart, .thread): return nil
     case (.programStart, _): return .wrongDepth
     // No goroutine runs on the stack that the kernel made.
     case (.goroutine, .main): return .wrongDepth
@@ -77,6 +85,8 @@ extension Snapshot {
     case (.goroutine, _), (.systemStack, _): return nil
     case (.goThreadStart, .main): return .wrongDepth
     case (.goThreadStart, _): return nil
+    // Its last call, exit, is the only one that may be made without a stack.
+    case (.threadEnd, _): return number == Snapshot.exit ? nil : .endsElsewhere
     case (.processEntry, _), (.threadStart, _): return .wrongDepth
     }
   }

@@ -44,6 +44,8 @@ enum Operation: Equatable {
   case jumpOther
   /// Of any kind.
   case callOther
+  /// It computes something that SP never comes from.
+  case loses(Operand)
   case leave
   /// It changes no general register and no memory that matters here: vector moves and padding.
   case nothing
@@ -61,6 +63,7 @@ enum Operation: Equatable {
     case .address(rsp, let place): return !place.isPlain(rsp)
     case .arithmetic(.add, .register(rsp), .constant, _), .arithmetic(.subtract, .register(rsp), .constant, _): return false
     case .arithmetic(let kind, .register(rsp), _, _): return kind != .compare
+    case .loses(.register(rsp)): return true
     default: return false
     }
   }
@@ -154,8 +157,9 @@ enum Operation: Equatable {
       case 0xeb: return number(1).map { .jump($0) }
       case 0x74, 0x75: return number(1).map { .branch(ifZero: opcode == 0x74, $0) }
       case 0x0f: return twoBytes()
-      case 0x01, 0x09, 0x21, 0x29, 0x31, 0x39, 0x03, 0x0b, 0x23, 0x2b, 0x33, 0x3b, 0x85, 0x89, 0x8b, 0x8d: return two(opcode, isWide)
-      case 0x81, 0x83, 0xc7, 0xff: return one(opcode, isWide)
+      case 0x01, 0x09, 0x21, 0x29, 0x31, 0x39, 0x03, 0x0b, 0x23, 0x2b, 0x33, 0x3b, 0x85, 0x69, 0x6b, 0x89, 0x8b, 0x8d:
+        return two(opcode, isWide)
+      case 0x81, 0x83, 0xc1, 0xc7, 0xd1, 0xf7, 0xff: return one(opcode, isWide)
       // Vector instructions of AVX.
       case 0xc4, 0xc5, 0x62: return skipped()
       default: return nil
@@ -177,6 +181,8 @@ enum Operation: Equatable {
       case 0x85:
         guard case .register(let number) = other else { return nil }
         return .test(number, own, isWide: isWide)
+      // imul by a constant.
+      case 0x69, 0x6b: return number(opcode == 0x69 ? 4 : 1).map { _ in .loses(.register(own)) }
       case 0x8d:
         guard case .memory(let place) = other, isWide, !place.isThreadLocal else { return nil }
         return .address(own, place)
@@ -193,6 +199,9 @@ enum Operation: Equatable {
       guard let (middle, other) = operands() else { return nil }
       switch (opcode, middle) {
       case (0xc7, 0): return constant(4).map { .move(other, $0, isWide: isWide) }
+      // Shifts, not and neg.
+      case (0xc1, _): return number(1).map { _ in .loses(other) }
+      case (0xd1, _), (0xf7, 2), (0xf7, 3): return .loses(other)
       case (0xff, 2): return .callOther
       case (0xff, 4): return .jumpOther
       case (0xff, 6): return .push(other)

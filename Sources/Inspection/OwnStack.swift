@@ -60,6 +60,8 @@ enum ChainEnd: Equatable {
   case programStart
   /// Go: where a thread made without a libc starts.
   case goThreadStart
+  /// Go: where a thread made so ends.
+  case threadEnd
 }
 
 extension Snapshot {
@@ -88,7 +90,7 @@ extension Snapshot {
     // musl's posix_spawn runs its child on a piece of the parent's own stack.
     case (.threadStart, .main): return borrowsMemory == true ? nil : .wrongDepth
     case (.processEntry, .thread), (.processEntry, .borrowed), (.processEntry, .go), (.threadStart, .go): return .wrongDepth
-    case (.goroutine, _), (.systemStack, _), (.programStart, _), (.goThreadStart, _):
+    case (.goroutine, _), (.systemStack, _), (.programStart, _), (.goThreadStart, _), (.threadEnd, _):
       return objection(toGo: end, stackPointer: stackPointer, on: ownership)
     }
   }

@@ -108,6 +108,9 @@ struct RestOfFunction {
       registers[Registers.rbp] = rbp
       registers[Registers.rsp] = rsp
       isZero = nil
+    case .loses(let target):
+      try set(target, to: nil, true, next)
+      isZero = nil
     case .nothing: break
     case .branch, .jump, .jumpOther, .leave, .stop: throw .unsupported(.instructions)
     }

@@ -220,6 +220,10 @@ struct Walk {
     // The outermost frame's CFA may be the end of the mapping.
     guard let mapping = stretch?.mapping, cfa < mapping.start || cfa > mapping.end else { return }
     let other = try self.mapping(at: cfa, in: &space)
+    if let other, goesOn(to: other, from: mapping) {
+      stretch?.mapping = other
+      return
+    }
     object(.stack, .outsideOwnStack(other?.backing ?? .nothing))
     guard let other else { throw .objected }
     stretch?.mapping = other
@@ -264,6 +268,9 @@ struct Walk {
   }
 
   // MARK: - What is said
+
+  /// How the frame that is being left was unwound.
+  var lastSource: FrameSource { current.frame.source }
 
   mutating func object(_ check: Check, _ reason: Reason, frame: UInt16? = nil) {
     guard finding.violations.count < Walk.maxViolations else { return }
