@@ -81,6 +81,12 @@ extension Image {
     }
     point.unwinding = try unwinding(at: lookup, arrival, in: function, role, depth, budget: &budget)
     try judgeBoundary(address, arrival, from: [depth.start, function.start], point, budget: &budget)
+    // What signals, and the calls that the runtime's handler feigns, interrupt is an instruction: Go keeps no data among its code.
+    if arrival == .interrupted, depth.start < address,
+      case .inside = try before(address, from: depth.start, budget: &budget)
+    {
+      point.objections.append(Objection(check: .call, reason: .insideAnInstruction))
+    }
     return point
   }
 
@@ -137,7 +143,7 @@ extension Image {
     for number in Registers.keptByCalls { row.registers[number] = .undefined }
     if depth.bytes == -8 {
       // syscall.rawVforkSyscall: as vfork's child would overwrite its return address, it is kept in r12.
-      guard arrival == .trapped, try holds([0x41, 0x5c, 0x0f, 0x05], at: lookup - 3) else { return .unknown(.badUnwindInfo) }
+      guard try followsPop(lookup, arrival) else { return .unknown(.badUnwindInfo) }
       row.returnAddress = .register(12)
       row.registers[Registers.rbp] = .sameValue
       return .row(row, by: .pclntab)
@@ -179,6 +185,18 @@ extension Image {
       guard abs(deep) < 1 << 40 else { return nil }
     }
     return nil
+  }
+
+  /// `pop %r12; syscall` lies just before, or `syscall` is what a signal interrupted.
+  private func followsPop(_ lookup: ImageAddress, _ arrival: Arrival) throws(UnwindError) -> Bool {
+    let code: [UInt8] = [0x41, 0x5c, 0x0f, 0x05]
+    switch arrival {
+    case .trapped: return try holds(code, at: lookup - 3)
+    case .interrupted:
+      let isAfter = try holds(code, at: lookup - 4)
+      return try isAfter ? true : holds(code, at: lookup - 2)
+    case .returned: return false
+    }
   }
 
   /// The file's entry point is Go's.

@@ -37,7 +37,33 @@ struct GoWorkshop {
     let number = toolchains.firstIndex(of: toolchain) ?? 0
     let path = directory.appendingPathComponent("go-\(number)-\(flavour.name)").path
     if FileManager.default.isExecutableFile(atPath: path) { return path }
-    let name = flavour.usesC ? "cgo" : "plain"
+    try build(flavour.usesC ? "cgo" : "plain", flavour.flags, usesC: flavour.usesC, by: toolchain, to: path)
+    if !flavour.hasSections { try removeSections(path) }
+    return path
+  }
+
+  /// A program in C that links lib.go, made as `mode` says: c-shared or c-archive.
+  static func libraryUser(_ mode: String, by toolchain: String) throws -> String {
+    guard FileManager.default.isExecutableFile(atPath: toolchain) else { try Test.cancel("\(toolchain) is not there") }
+    let directory = try Workshop.made.map { _ in Workshop.directory }.get()
+    let number = toolchains.firstIndex(of: toolchain) ?? 0
+    let folder = directory.appendingPathComponent("go-\(number)-\(mode)")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    let library = folder.appendingPathComponent(mode == "c-shared" ? "libwork.so" : "libwork.a").path
+    try build("lib", ["-buildmode=\(mode)"], usesC: true, by: toolchain, to: library)
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: "/usr/bin/gcc")
+    let source = Bundle.module.bundleURL.appendingPathComponent("Fixtures/go/uses.c").path
+    let program = folder.appendingPathComponent("uses").path
+    process.arguments = [source, library, "-o", program, "-pthread", "-Wl,-rpath,\(folder.path)"]
+    try process.run()
+    process.waitUntilExit()
+    guard process.terminationStatus == 0 else { throw Workshop.Failed("gcc uses.c") }
+    return program
+  }
+
+  private static func build(_ name: String, _ flags: [String], usesC: Bool, by toolchain: String, to path: String) throws {
+    let directory = Workshop.directory
     let source = directory.appendingPathComponent("go-\(name)")
     try FileManager.default.createDirectory(at: source, withIntermediateDirectories: true)
     let fixture = Bundle.module.bundleURL.appendingPathComponent("Fixtures/go/\(name).go.txt")
@@ -45,10 +71,10 @@ struct GoWorkshop {
     try Data("module probe\ngo 1.18\n".utf8).write(to: source.appendingPathComponent("go.mod"))
     let process = Process()
     process.executableURL = URL(fileURLWithPath: toolchain)
-    process.arguments = ["build"] + flavour.flags + ["-o", path, "."]
+    process.arguments = ["build"] + flags + ["-o", path, "."]
     process.currentDirectoryURL = source
     var environment = ProcessInfo.processInfo.environment
-    environment["CGO_ENABLED"] = flavour.usesC ? "1" : "0"
+    environment["CGO_ENABLED"] = usesC ? "1" : "0"
     environment["GOCACHE"] = directory.appendingPathComponent("go-cache").path
     environment["GOPATH"] = directory.appendingPathComponent("go-path").path
     environment["GOFLAGS"] = "-mod=mod"
@@ -56,9 +82,7 @@ struct GoWorkshop {
     process.environment = environment
     try process.run()
     process.waitUntilExit()
-    guard process.terminationStatus == 0 else { throw Workshop.Failed("go build \(flavour.flags) \(name)") }
-    if !flavour.hasSections { try removeSections(path) }
-    return path
+    guard process.terminationStatus == 0 else { throw Workshop.Failed("go build \(flags) \(name)") }
   }
 
   /// As `sstrip` does: the file says that it has no section headers.
