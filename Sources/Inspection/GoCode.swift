@@ -179,7 +179,7 @@ extension Image {
       case .move(.memory(let place), .register(Registers.rbp), isWide: true) where place.isPlain(Registers.rsp):
         return place.displacement - deep
       // Other code than a prologue's.
-      case .callOther, .leave, .stop: return nil
+      case .call, .callOther, .leave, .stop: return nil
       default: break
       }
       guard abs(deep) < 1 << 40 else { return nil }

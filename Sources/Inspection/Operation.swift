@@ -42,7 +42,9 @@ enum Operation: Equatable {
   case jump(Int64)
   /// Through a register or memory.
   case jumpOther
-  /// Of any kind.
+  /// To a place that the instruction names.
+  case call
+  /// Through a register or memory.
   case callOther
   /// It computes something that SP never comes from.
   case loses(Operand)
@@ -152,7 +154,7 @@ enum Operation: Equatable {
       case 0xb8...0xbf:
         let number = register(opcode, extendedBy: 1)
         return constant(isWide ? 8 : 4).map { .move(.register(number), $0, isWide: isWide) }
-      case 0xe8: return number(4).map { _ in .callOther }
+      case 0xe8: return number(4).map { _ in .call }
       case 0xe9: return number(4).map { .jump($0) }
       case 0xeb: return number(1).map { .jump($0) }
       case 0x74, 0x75: return number(1).map { .branch(ifZero: opcode == 0x74, $0) }

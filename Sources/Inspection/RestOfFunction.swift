@@ -101,19 +101,23 @@ struct RestOfFunction {
     case .popFlags:
       _ = try pop(memory)
       isZero = nil
-    case .callOther:
-      // On this way out only Go functions are called: of the registers they keep rbp, and put SP back.
-      let (rbp, rsp) = (registers[Registers.rbp], registers[Registers.rsp])
-      registers = Registers()
-      registers[Registers.rbp] = rbp
-      registers[Registers.rsp] = rsp
-      isZero = nil
+    case .call: forget(allBut: [Registers.rsp, Registers.rbp])
+    // C's functions are called through pointers. Of Go's own, only dropm is, by cgocallback: what it does not keep, crosscall2 restores.
+    case .callOther: forget(allBut: [Registers.rsp] + Registers.keptByCalls)
     case .loses(let target):
       try set(target, to: nil, true, next)
       isZero = nil
     case .nothing: break
     case .branch, .jump, .jumpOther, .leave, .stop: throw .unsupported(.instructions)
     }
+  }
+
+  /// Something was called, and has put SP back.
+  private mutating func forget(allBut kept: [Int]) {
+    let before = registers
+    registers = Registers()
+    for number in kept { registers[number] = before[number] }
+    isZero = nil
   }
 
   private func combined(_ kind: Operation.Arithmetic, _ a: UInt64?, _ b: UInt64?, isSame: Bool) -> UInt64? {
