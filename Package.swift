@@ -51,6 +51,7 @@ let package = Package(
 
     // The parsers of attacker-owned files. Only the inspector links them.
     library("ELF", uses: ["Bytes"]),
+    library("Go", uses: ["Bytes", "ELF"]),
     library("X86", uses: ["CZydis"]),
     library("Unwind", uses: ["Bytes", "ELF", "Wire"]),
     library("Flow", uses: ["Bytes", "ELF", "Unwind", "Wire", "X86"]),
@@ -70,7 +71,7 @@ let package = Package(
     library("Launch", uses: ["Kernel", "Plan", "Diagnostics"]),
 
     // What is done with them.
-    library("Inspection", uses: ["Bytes", "ELF", "Flow", "Unwind", "X86", "Wire"]),
+    library("Inspection", uses: ["Bytes", "ELF", "Flow", "Go", "Unwind", "X86", "Wire"]),
     library("Supervisor", uses: ["BPF", "JSON", "Kernel", "Plan", "Profile", "ProcFS", "Report", "Wire", "Diagnostics"]),
 
     program("callgate", uses: ["Diagnostics", "Filter", "JSON", "Kernel", "Launch", "OCI", "Plan", "Profile", "Settings"]),
@@ -88,6 +89,7 @@ let package = Package(
     .target(name: "Samples", path: "Tests/Samples", swiftSettings: settings),
     tests("BytesTests", uses: ["Bytes"]),
     tests("ELFTests", uses: ["ELF", "Samples"]),
+    tests("GoTests", uses: ["ELF", "Go"], resources: [.copy("Fixtures")]),
     tests("X86Tests", uses: ["X86"]),
     tests("UnwindTests", uses: ["Bytes", "ELF", "Samples", "Unwind", "Wire", "X86"]),
     tests("FlowTests", uses: ["ELF", "Flow", "Samples", "Unwind", "Wire", "X86"]),

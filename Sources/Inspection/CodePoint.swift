@@ -33,6 +33,10 @@ final class CodePoint {
     case coroutineStart
     /// A process entry without CFI (ld.so's `_start`): the end of the stack.
     case entryWithoutRow
+    /// The instructions of this function that are still to run say where its caller is.
+    case rest(of: AddressRange)
+    /// A function of Go's runtime that is the end of a stack.
+    case goEnd(ChainEnd)
     case unknown(Reason)
   }
 

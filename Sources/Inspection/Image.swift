@@ -1,4 +1,5 @@
 package import ELF
+import Go
 import Unwind
 import Wire
 import X86
@@ -22,6 +23,7 @@ package final class Image {
   let flow: FlowPoints
   private var points: [Key: CodePoint] = [:]
   private var shownBuildID: String?
+  var goTableFound: Result<GoTable?, UnwindError>?
 
   package init(_ source: Source) throws(ELFError) {
     file = try ObjectFile(source)
@@ -57,9 +59,9 @@ package final class Image {
   /// The function's name and start for an explanation; nil where the file names none, or its names cannot be read.
   func function(at lookup: ImageAddress) -> (name: String, start: ImageAddress)? {
     do throws(ELFError) {
-      guard let function = try file.functions().covering(lookup) else { return nil }
-      return (try file.bestName(of: function), function.start)
-    } catch { return nil }
+      if let function = try file.functions().covering(lookup) { return (try file.bestName(of: function), function.start) }
+    } catch {}  // only shown
+    return goFunction(at: lookup)
   }
 
   /// A function symbol covers `address`. A symbol table that cannot be read covers nothing.

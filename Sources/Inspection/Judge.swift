@@ -26,6 +26,7 @@ extension Image {
       point.unwinding = .coroutineStart
       return point
     }
+    if let point = try judgeGo(address, arrival, budget: &budget) { return point }
     let lookup = arrival.lookup(address)
     switch try frames.find(lookup, budget: &budget) {
     case .entry(let entry):
@@ -44,7 +45,7 @@ extension Image {
   }
 
   /// The file's own bytes at `address` are `bytes`.
-  private func holds(_ bytes: [UInt8], at address: ImageAddress) throws(UnwindError) -> Bool {
+  func holds(_ bytes: [UInt8], at address: ImageAddress) throws(UnwindError) -> Bool {
     do throws(ELFError) { return try file.bytes(at: address, count: bytes.count) == bytes } catch {
       if case .unmapped = error { return false }
       throw .file(error)
@@ -84,7 +85,7 @@ extension Image {
   /// `site` and `call`: the instruction before `address`, decoded from the nearest of `starts`, which are true boundaries: a
   /// row starts after an instruction that changes the frame. Where bytes on the way do not decode (data among hand-written
   /// code), the next start is tried.
-  private func judgeBoundary(
+  func judgeBoundary(
     _ address: ImageAddress, _ arrival: Arrival, from starts: [ImageAddress], _ point: CodePoint, budget: inout Budget
   ) throws(UnwindError) {
     let check: Check

@@ -10,6 +10,8 @@ enum Ownership: Equatable {
   case borrowed
   /// Memory that the program itself chose: a child made by clone(2) begins there, or a coroutine runs there. Only how the chain ends tells.
   case chosen
+  /// Go's: memory that its runtime took from the kernel and made a stack of.
+  case go
 }
 
 extension Snapshot {
@@ -74,7 +76,10 @@ extension Snapshot {
     // stack's top: what is left is the child of a clone, before it executes anything.
     case (.threadStart, .chosen): return isFirstThread && hasExecuted == false ? nil : .wrongDepth
     case (.coroutine, _): return nil
-    case (.processEntry, .thread), (.processEntry, .borrowed), (.processEntry, .chosen): return .wrongDepth
+    case (.processEntry, .thread), (.processEntry, .borrowed), (.processEntry, .chosen), (.processEntry, .go), (.threadStart, .go):
+      return .wrongDepth
+    case (.goroutine, _), (.systemStack, _), (.programStart, _), (.goThreadStart, _), (.threadEnd, _):
+      return objection(toGo: end, stackPointer: stackPointer, on: ownership)
     }
   }
 }

@@ -27,7 +27,7 @@ struct Walk {
   }
 
   /// The part of the chain on one stack: signal frames may lead from one to another.
-  private struct Stretch {
+  struct Stretch {
     var mapping: Mapping
     /// Of the mapping that the stretch began in.
     let backing: Backing
@@ -45,7 +45,7 @@ struct Walk {
   }
 
   /// Why a walk ends before the base.
-  private enum Stop: Error {
+  enum Stop: Error {
     /// An objection has been recorded that leaves nothing to go on from.
     case objected
     case unknown(Reason)
@@ -67,9 +67,11 @@ struct Walk {
   var budget: Budget
   var memory: StackMemory
   private var current = Current()
-  private var stretch: Stretch?
+  /// What functions that are left on the way out would have written: see RestOfFunction.
+  var written: [UInt64: UInt64?] = [:]
+  var stretch: Stretch?
   /// The stack's ranges that were walked before a signal frame led on: no chain comes back to them.
-  private var walked: [ClosedRange<UInt64>] = []
+  var walked: [ClosedRange<UInt64>] = []
 
   init(_ snapshot: Snapshot, _ limits: Limits) {
     self.snapshot = snapshot
@@ -132,6 +134,10 @@ struct Walk {
       let interrupted = try interrupted(at: stackPointer, in: &space)
       try cross(to: interrupted, from: stackPointer, in: &space)
       return interrupted
+    case .goEnd(let end):
+      endInGo(end, stackPointer)
+      return nil
+    case .rest(let range): return try follow(range, from: place, in: code, stackPointer, in: &space)
     case .row(let row, let source):
       return try ascend(from: place, by: row, source, code, isEntry: point.isEntry, in: &space)
     case .candidates(let candidates):
@@ -158,7 +164,10 @@ struct Walk {
     if row.isSignalFrame {
       try cross(to: next, from: stackPointer, in: &space)
     } else {
-      try rise(to: caller.cfa, from: stackPointer, row, in: &space)
+      // vfork keeps its return address in a register, as the child's calls would overwrite the stack's: then nothing is popped.
+      var mayStay = false
+      if case .register = row.returnAddress { mayStay = true }
+      try rise(to: caller.cfa, from: stackPointer, mayStay: mayStay, in: &space)
     }
     return next
   }
@@ -222,12 +231,9 @@ struct Walk {
   }
 
   /// The next frame's SP is `cfa`: it has to lie above this one's, on the same stack.
-  private mutating func rise(
-    to cfa: UInt64, from stackPointer: UInt64, _ row: Row, in space: inout some AddressSpace
+  mutating func rise(
+    to cfa: UInt64, from stackPointer: UInt64, mayStay: Bool, in space: inout some AddressSpace
   ) throws(Stop) {
-    // vfork keeps its return address in a register, as the child's calls would overwrite the stack's: then nothing is popped.
-    var mayStay = false
-    if case .register = row.returnAddress { mayStay = true }
     guard cfa > stackPointer || (mayStay && cfa == stackPointer) else {
       object(.stack, .notRising)
       throw .objected
@@ -235,6 +241,10 @@ struct Walk {
     // The outermost frame's CFA may be the end of the mapping.
     guard let mapping = stretch?.mapping, cfa < mapping.start || cfa > mapping.end else { return }
     let other = try self.mapping(at: cfa, in: &space)
+    if let other, goesOn(to: other, from: mapping) {
+      stretch?.mapping = other
+      return
+    }
     object(.stack, .outsideOwnStack(other?.backing ?? .nothing))
     guard let other else { throw .objected }
     stretch?.mapping = other
@@ -272,7 +282,7 @@ struct Walk {
 
   // MARK: - The base
 
-  private mutating func end(_ end: ChainEnd, _ stackPointer: UInt64) {
+  mutating func end(_ end: ChainEnd, _ stackPointer: UInt64) {
     finding.end = end
     // Not on its own stack at all: that is the objection, unless the memory is a coroutine's.
     guard let ownership = stretch?.ownership ?? (end == .coroutine ? .chosen : nil) else { return }
@@ -286,13 +296,16 @@ struct Walk {
 
   // MARK: - What is said
 
-  private mutating func object(_ check: Check, _ reason: Reason, frame: UInt16? = nil) {
+  /// How the frame that is being left was unwound.
+  var lastSource: FrameSource { current.frame.source }
+
+  mutating func object(_ check: Check, _ reason: Reason, frame: UInt16? = nil) {
     guard finding.violations.count < Walk.maxViolations else { return }
     let violation = Violation(check: check, frame: frame ?? listCurrent(), reason: reason)
     if !finding.violations.contains(violation) { finding.violations.append(violation) }
   }
 
-  private mutating func unwound(by source: FrameSource) {
+  mutating func unwound(by source: FrameSource) {
     current.frame.source = source
     finding.sources[source] += 1
     if let listed = current.listed { finding.frames[Int(listed)].source = source }

@@ -125,6 +125,11 @@ extension ThreadReport {
     case .processEntry: "the process's entry"
     case .threadStart: "the thread's start"
     case .coroutine: "the coroutine's start"
+    case .goroutine: "the goroutine's start"
+    case .systemStack: "the bottom of Go's system stack"
+    case .programStart: "the Go program's start"
+    case .goThreadStart: "the Go thread's start"
+    case .threadEnd: "the Go thread's end"
     case nil: "not reached"
     }
   }

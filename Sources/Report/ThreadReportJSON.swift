@@ -57,6 +57,11 @@ extension ChainEnd {
     case .processEntry: "process entry"
     case .threadStart: "thread start"
     case .coroutine: "coroutine start"
+    case .goroutine: "goroutine start"
+    case .systemStack: "go system stack"
+    case .programStart: "go program start"
+    case .goThreadStart: "go thread start"
+    case .threadEnd: "go thread end"
     }
   }
 }

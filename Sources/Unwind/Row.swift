@@ -46,6 +46,7 @@ package struct Row: Equatable, Sendable {
   package var returnAddress: Rule = .unspecified
   package var isSignalFrame = false
 
+  /// Says nothing yet: CFA = rsp + 8, as at a function's entry.
   package init(start: ImageAddress, end: ImageAddress) {
     self.start = start
     self.end = end

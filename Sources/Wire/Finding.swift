@@ -97,6 +97,16 @@ package enum ChainEnd: UInt8, CaseIterable, Sendable {
   case threadStart
   /// glibc's `__start_context`, which makecontext(3) has a coroutine's function return to.
   case coroutine
+  /// Go: the function that every goroutine starts in.
+  case goroutine
+  /// Go: a function that the runtime runs at the bottom of a thread's system stack.
+  case systemStack
+  /// Go: the function that the program's first thread starts in, or that of a library made by Go.
+  case programStart
+  /// Go: where a thread made without a libc starts.
+  case goThreadStart
+  /// Go: where a thread made so ends.
+  case threadEnd
 }
 
 /// How many frames of one stack each source unwound.
