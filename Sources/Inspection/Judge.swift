@@ -141,7 +141,7 @@ extension Image {
   }
 
   /// Some reading of the bytes before `address` is a call: the forms of `e8` and `ff /2` that compilers write.
-  private func mayFollowCall(_ address: ImageAddress) throws(UnwindError) -> Bool {
+  func mayFollowCall(_ address: ImageAddress) throws(UnwindError) -> Bool {
     for length: UInt64 in 2...8 {
       let code: [UInt8]
       do throws(ELFError) { code = try file.bytes(at: address - length, count: Int(length)) } catch {

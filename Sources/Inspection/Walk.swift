@@ -29,7 +29,7 @@ struct Walk {
   }
 
   /// The part of the chain on one stack: signal frames may lead from one to another.
-  private struct Stretch {
+  struct Stretch {
     var mapping: Mapping
     /// Of the mapping that the stretch began in.
     let backing: Backing
@@ -40,14 +40,14 @@ struct Walk {
   }
 
   /// The frame that is being judged, and its place in the finding once something is said about it.
-  private struct Current {
+  struct Current {
     var frame = Frame(module: nil, offset: 0, function: nil, functionOffset: 0, source: .none)
     var names: Names?
     var listed: UInt16?
   }
 
   /// Why a walk ends before the base.
-  private enum Stop: Error {
+  enum Stop: Error {
     /// An objection has been recorded that leaves nothing to go on from.
     case objected
     case unknown(Reason)
@@ -67,15 +67,21 @@ struct Walk {
   var names: [Names?] = []
   var modules = Modules()
   var budget: Budget
-  private var memory: StackMemory
-  private var current = Current()
-  private var stretch: Stretch?
+  var memory: StackMemory
+  var current = Current()
+  private(set) var stretch: Stretch?
+  /// What the profile and the address space's history let code be beside files'.
+  let jit: JITMemory
+  var hotSpot = HotSpot.State.unread
+  var isAboveSafepoint = false
+  var remote = RemoteMemory()
   /// The stack's ranges that were walked before a signal frame led on: no chain comes back to them.
   private var walked: [ClosedRange<UInt64>] = []
 
-  init(_ snapshot: Snapshot, _ limits: Limits) {
+  init(_ snapshot: Snapshot, _ limits: Limits, _ jit: JITMemory) {
     self.snapshot = snapshot
     self.limits = limits
+    self.jit = jit
     budget = Budget(limits.maxWork)
     memory = StackMemory(snapshot.stack, at: snapshot.registers[Registers.rsp] ?? 0)
   }
@@ -103,6 +109,10 @@ struct Walk {
   private mutating func visit(
     _ place: Place, after previous: inout (code: Code, arrival: Arrival)?, in space: inout some AddressSpace
   ) throws(Stop) -> Place? {
+    if let next = try visitMade(place, in: &space) {
+      previous = nil
+      return next
+    }
     let code = try locate(place, in: &space)
     guard let stackPointer = place.registers[Registers.rsp] else { throw .unknown(.noRegisters) }
     let point = code.image.point(code.address, place.arrival, budget: &budget)
@@ -112,12 +122,13 @@ struct Walk {
     if stretch == nil { try enter(stackPointer, in: &space) }
     judgeAlignment(stackPointer, place, in: code, after: previous)
     previous = (code, place.arrival)
+    if let next = try visitEmbedded(code, place, in: &space) { return next }
     for objection in point.objections { object(objection.check, objection.reason) }
 
     switch point.unwinding {
     case .unknown(let reason):
       // An address that belongs to nothing has been objected to: that nothing unwinds it is no news.
-      throw point.objections.contains { $0.check == .function } ? .objected : .unknown(reason)
+      throw point.objections.contains { $0.check == .function } ? .objected : .unknown(named(reason, code, place))
     case .entryWithoutRow:
       end(.processEntry, stackPointer)
       return nil
@@ -143,7 +154,10 @@ struct Walk {
       if row.isSignalFrame {
         try cross(to: next, from: stackPointer, in: &space)
       } else {
-        try rise(to: caller.cfa, from: stackPointer, row, in: &space)
+        // vfork keeps its return address in a register, as the child's calls would overwrite the stack's: then nothing is popped.
+        var mayStay = false
+        if case .register = row.returnAddress { mayStay = true }
+        try rise(to: caller.cfa, from: stackPointer, mayStay: mayStay, in: &space)
       }
       return next
     }
@@ -159,7 +173,7 @@ struct Walk {
       return code
     case .objection(let reason, let module):
       current.frame.module = module
-      object(.text, reason)
+      object(.text, named(reason, at: place.instruction, in: &space))
       throw .objected
     case .unknown(let reason, let module):
       current.frame.module = module
@@ -182,7 +196,7 @@ struct Walk {
   // MARK: - The stack
 
   /// A stretch begins at `stackPointer`.
-  private mutating func enter(_ stackPointer: UInt64, in space: inout some AddressSpace) throws(Stop) {
+  mutating func enter(_ stackPointer: UInt64, in space: inout some AddressSpace) throws(Stop) {
     guard let mapping = try mapping(at: stackPointer, in: &space) else {
       object(.stack, .outsideOwnStack(.nothing))
       throw .objected
@@ -192,7 +206,7 @@ struct Walk {
       mapping: mapping, backing: mapping.backing, start: stackPointer, ownership: ownership, frame: ownership == nil ? listCurrent() : 0)
   }
 
-  private func mapping(at address: UInt64, in space: inout some AddressSpace) throws(Stop) -> Mapping? {
+  func mapping(at address: UInt64, in space: inout some AddressSpace) throws(Stop) -> Mapping? {
     do throws(Unreadable) {
       guard let mapping = try space.mapping(at: address) else { return nil }
       guard mapping.contains(address) else { throw Unreadable() }
@@ -201,12 +215,9 @@ struct Walk {
   }
 
   /// The next frame's SP is `cfa`: it has to lie above this one's, on the same stack.
-  private mutating func rise(
-    to cfa: UInt64, from stackPointer: UInt64, _ row: Row, in space: inout some AddressSpace
+  mutating func rise(
+    to cfa: UInt64, from stackPointer: UInt64, mayStay: Bool = false, in space: inout some AddressSpace
   ) throws(Stop) {
-    // vfork keeps its return address in a register, as the child's calls would overwrite the stack's: then nothing is popped.
-    var mayStay = false
-    if case .register = row.returnAddress { mayStay = true }
     guard cfa > stackPointer || (mayStay && cfa == stackPointer) else {
       object(.stack, .notRising)
       throw .objected
@@ -259,20 +270,20 @@ struct Walk {
 
   // MARK: - What is said
 
-  private mutating func object(_ check: Check, _ reason: Reason, frame: UInt16? = nil) {
+  mutating func object(_ check: Check, _ reason: Reason, frame: UInt16? = nil) {
     guard finding.violations.count < Walk.maxViolations else { return }
     let violation = Violation(check: check, frame: frame ?? listCurrent(), reason: reason)
     if !finding.violations.contains(violation) { finding.violations.append(violation) }
   }
 
-  private mutating func unwound(by source: FrameSource) {
+  mutating func unwound(by source: FrameSource) {
     current.frame.source = source
     finding.sources[source] += 1
     if let listed = current.listed { finding.frames[Int(listed)].source = source }
   }
 
   /// Lists the current frame while there is room for frames that nothing is said about.
-  private mutating func list() {
+  mutating func list() {
     if finding.frames.count < Finding.maxListedFrames - Walk.reservedFrames { _ = listCurrent() }
   }
 

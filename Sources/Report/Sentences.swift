@@ -4,7 +4,9 @@ package import Wire
 extension Finding {
   /// A frame as module + offset. Absolute addresses would hand out the address layout.
   package func place(of frame: Frame) -> String {
-    guard let index = frame.module, Int(index) < modules.count else { return "memory without a file" }
+    guard let index = frame.module, Int(index) < modules.count else {
+      return frame.source == .framePointer || frame.source == .codeCache ? "code made at run time" : "memory without a file"
+    }
     return "\(baseName(modules[Int(index)].path))+0x\(String(frame.offset, radix: 16))"
   }
 
@@ -34,6 +36,9 @@ extension Finding {
     case .notASyscallInstruction: "does not follow a syscall instruction of the file"
     case .insideAnInstruction: "lies inside an instruction of its function, where no correct program can arrive"
     case .notImageText(let backing): "lies in \(backing.text), where no code of the image can be"
+    case .undeclaredJIT(let runtime):
+      "lies in code that \(runtime.title) makes at run time, which this profile does not declare: it needs 'jit: [\(runtime.name)]' below spec"
+    case .unrecordedJIT(let runtime): "lies in executable memory without a file that was not made by a call of \(runtime.title)"
     case .writableText: "lies in memory that is writable and executable"
     case .notInExecutableSegment: "lies outside the file's executable segments"
     case .noFunction: "lies in no function that its file declares"
@@ -79,6 +84,15 @@ extension Backing {
     case .deletedFile: "a deleted file"
     case .memfd: "a memory file (memfd)"
     case .special: "a special mapping of the kernel"
+    }
+  }
+}
+
+extension JITRuntime {
+  var title: String {
+    switch self {
+    case .v8: "V8 (node)"
+    case .hotspot: "HotSpot (Java)"
     }
   }
 }

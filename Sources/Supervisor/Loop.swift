@@ -16,6 +16,7 @@ package final class Supervisor {
   private var inspector: Inspector?
   private let opener = PatientOpener()
   private let journal: Journal
+  private var regions: JITRegions
 
   private var runtime: PidFD?
   private var connections: [UInt64: Connection] = [:]
@@ -42,6 +43,7 @@ package final class Supervisor {
     self.inspectorProgram = inspectorProgram
     self.copier = copier
     journal = Journal(plan: plan)
+    regions = JITRegions(declared: plan.jit)
     if let fallback = self.copier.fallback, plan.waitKillable {
       journal.note(
         .snapshotFailed, "threads cannot be copied by BPF, nor stopped under this filter, so their calls are denied: \(fallback)")
@@ -180,9 +182,14 @@ package final class Supervisor {
       }
       let subject = try Trouble.wrap { () throws(SnapshotError) in try Subject.taken(of: notification, by: &copier) }
       let finding = try inspect(subject, notification, trap.syscall)
+      let memoryCall = MemoryCall(trap.syscall, notification.arguments)
       switch decide(finding, under: plan) {
-      case .allow: notification.answer(.proceed)
+      case .allow:
+        // Before it happens: no other thread can run the new code unknown. Should the call fail, nothing executable lies there.
+        if let memoryCall { regions.note(memoryCall, of: subject.snapshot, finding) }
+        notification.answer(.proceed)
       case .audit(let grounds):
+        if let memoryCall { regions.note(memoryCall, of: subject.snapshot, finding) }
         let event = journal.event(.audited, grounds, finding, subject, trap.syscall, notification)
         if notification.answer(.proceed) { journal.write(event) }
       case .deny(let grounds): deny(notification, grounds, finding, subject, trap.syscall)
@@ -196,7 +203,8 @@ package final class Supervisor {
     _ subject: borrowing Subject, _ notification: borrowing Notification, _ name: String
   ) throws(Trouble) -> Finding {
     let request = Request(
-      snapshot: subject.snapshot, depth: UInt32(clamping: plan.depth), text: pathArgument(notification, name: name))
+      snapshot: subject.snapshot, depth: UInt32(clamping: plan.depth), text: pathArgument(notification, name: name),
+      jit: regions.memory(of: subject.snapshot))
     do throws(InspectorError) {
       return try currentInspector().inspect(request, memory: subject.memory, map: subject.map, of: notification, opener: opener)
     } catch {

@@ -32,11 +32,14 @@ package struct Request: Equatable, Sendable {
   /// Where a path stands that the report of an objection is to show; nil for none. Whoever reads it may have to wait for whoever
   /// provides the memory, so the supervisor does not.
   package var text: UInt64?
+  /// The code that declared runtimes have made in the snapshot's address space.
+  package var jit: JITMemory
 
-  package init(snapshot: Snapshot, depth: UInt32, text: UInt64? = nil) {
+  package init(snapshot: Snapshot, depth: UInt32, text: UInt64? = nil, jit: JITMemory = JITMemory()) {
     self.snapshot = snapshot
     self.depth = depth
     self.text = text
+    self.jit = jit
   }
 }
 
@@ -64,6 +67,7 @@ extension Message {
       out.put(Kind.inspect.rawValue)
       out.put(request.depth)
       out.put(request.text)
+      out.put(request.jit)
       out.put(request.snapshot)
     case .openMapped(let start, let end):
       out.put(Kind.openMapped.rawValue)
@@ -91,7 +95,8 @@ extension Message {
     case .inspect:
       let depth = try input.take(UInt32.self)
       let text = try input.takeOptional()
-      self = .inspect(Request(snapshot: try input.takeSnapshot(), depth: depth, text: text))
+      let jit = try input.takeJIT()
+      self = .inspect(Request(snapshot: try input.takeSnapshot(), depth: depth, text: text, jit: jit))
     case .openMapped: self = .openMapped(start: try input.take(), end: try input.take())
     case .mapped: self = .mapped(errno: try input.take())
     case .finding: self = .finding(try input.takeFinding())
@@ -102,6 +107,17 @@ extension Message {
 }
 
 extension Writer {
+  fileprivate mutating func put(_ jit: JITMemory) {
+    put(jit.declared.reduce(UInt8(0)) { $0 | 1 << $1.rawValue })
+    put(UInt8(jit.isCopy ? 1 : 0))
+    put(UInt32(min(jit.ranges.count, JITMemory.maxRanges)))
+    for range in jit.ranges.prefix(JITMemory.maxRanges) {
+      put(range.start)
+      put(range.end)
+      put(range.runtime.rawValue)
+    }
+  }
+
   fileprivate mutating func put(_ snapshot: Snapshot) {
     put(snapshot.thread)
     put(snapshot.process)
@@ -161,6 +177,18 @@ extension Writer {
 }
 
 extension Reader {
+  fileprivate mutating func takeJIT() throws(WireError) -> JITMemory {
+    let place = offset
+    let bits = try take(UInt8.self)
+    let declared = JITRuntime.allCases.filter { bits & 1 << $0.rawValue != 0 }
+    guard bits.nonzeroBitCount == declared.count else { throw .badValue(offset: place) }
+    var jit = JITMemory(declared: Set(declared), isCopy: try takeFlag())
+    for _ in 0..<(try takeCount(limit: JITMemory.maxRanges)) {
+      jit.ranges.append(JITRange(start: try take(), end: try take(), runtime: try takeCase()))
+    }
+    return jit
+  }
+
   fileprivate mutating func takeSnapshot() throws(WireError) -> Snapshot {
     var snapshot = Snapshot()
     snapshot.thread = try take()
@@ -246,6 +274,8 @@ extension Reason {
     case .tooDeep: (18, 0)
     case .undecodable: (19, 0)
     case .noRegisters: (20, 0)
+    case .undeclaredJIT(let runtime): (21, runtime.rawValue)
+    case .unrecordedJIT(let runtime): (22, runtime.rawValue)
     }
   }
 
@@ -275,6 +305,12 @@ extension Reason {
     case 18: self = .tooDeep
     case 19: self = .undecodable
     case 20: self = .noRegisters
+    case 21:
+      guard let runtime = JITRuntime(rawValue: operand) else { return nil }
+      self = .undeclaredJIT(runtime)
+    case 22:
+      guard let runtime = JITRuntime(rawValue: operand) else { return nil }
+      self = .unrecordedJIT(runtime)
     default: return nil
     }
   }

@@ -45,7 +45,7 @@ import Unwind
     var cells: [String: String] = [:]
     switch row.cfa {
     case .register(let number, let offset): cells["CFA"] = Golden.names[Int(number)] + signed(offset)
-    case .computed: cells["CFA"] = "exp"
+    case .saved, .computed: cells["CFA"] = "exp"
     }
     for number in 0..<16 { cells[Golden.names[number]] = cell(row.registers[number]) }
     cells["ra"] = cell(row.returnAddress)
