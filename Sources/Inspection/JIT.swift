@@ -34,7 +34,9 @@ extension Walk {
     guard place.arrival == .returned else { throw .unknown(.noUnwindInfo) }
     switch runtime {
     case .v8:
-      if mapping != nil, try !followsCall(place.instruction, in: &space), try !isLazyExit(place.instruction, in: &space) { object(.call, .notAfterCall) }
+      if mapping != nil, try !followsCall(place.instruction, in: &space), try !isLazyExit(place.instruction, in: &space) {
+        object(.call, .notAfterCall)
+      }
       return try aboveFramePointer(place, stackPointer, by: .framePointer, in: &space)
     case .hotspot: return try aboveCompiled(place, stackPointer, in: &space)
     }
@@ -53,7 +55,9 @@ extension Walk {
 
   private mutating func isEmbedded(_ code: Code, _ place: Place) -> Bool {
     guard Int(code.module) < modules.list.count, JITRuntime.v8.isModule(modules.list[Int(code.module)].path) else { return false }
-    do throws(UnwindError) { return try code.image.liesInLargeGap(place.arrival.lookup(code.address), budget: &budget) } catch { return false }
+    do throws(UnwindError) { return try code.image.liesInLargeGap(place.arrival.lookup(code.address), budget: &budget) } catch {
+      return false
+    }
   }
 
   /// CFA = rbp + 16; the return address and the caller's rbp below it.

@@ -22,7 +22,9 @@ package enum JITRuntime: UInt8, CaseIterable, Sendable {
   /// byte; `libnode.so.108` is `libnode.so` of a version.
   package func isModule(_ path: String) -> Bool {
     let file = lastComponent(of: path)
-    return modules.contains { file.elementsEqual($0.utf8) || ($0.utf8.suffix(3).elementsEqual(".so".utf8) && file.starts(with: "\($0).".utf8)) }
+    return modules.contains {
+      file.elementsEqual($0.utf8) || ($0.utf8.suffix(3).elementsEqual(".so".utf8) && file.starts(with: "\($0).".utf8))
+    }
   }
 
   private var modules: [String] {

@@ -81,14 +81,20 @@ struct JavaProgram {
   private init() throws {
     let all = (try? FileManager.default.contentsOfDirectory(atPath: "/usr/lib/jvm")) ?? []
     machines = all.filter { !$0.hasPrefix(".") }.map { "/usr/lib/jvm/\($0)/bin/java" }
-      .filter { FileManager.default.isExecutableFile(atPath: $0) && (try? FileManager.default.destinationOfSymbolicLink(atPath: URL(fileURLWithPath: $0).deletingLastPathComponent().deletingLastPathComponent().path)) == nil }
+      .filter {
+        FileManager.default.isExecutableFile(atPath: $0)
+          && (try? FileManager.default.destinationOfSymbolicLink(
+            atPath: URL(fileURLWithPath: $0).deletingLastPathComponent().deletingLastPathComponent().path)) == nil
+      }
       .sorted()
     guard FileManager.default.isExecutableFile(atPath: "/usr/bin/javac") else { try Test.cancel("no javac here") }
     try FileManager.default.createDirectory(at: JavaProgram.folder, withIntermediateDirectories: true)
     atexit { _ = try? FileManager.default.removeItem(at: JavaProgram.folder) }
     let process = Process()
     process.executableURL = URL(fileURLWithPath: "/usr/bin/javac")
-    process.arguments = ["--release", "17", "-d", JavaProgram.folder.path, Bundle.module.bundleURL.appendingPathComponent("Fixtures/Everything.java").path]
+    process.arguments = [
+      "--release", "17", "-d", JavaProgram.folder.path, Bundle.module.bundleURL.appendingPathComponent("Fixtures/Everything.java").path,
+    ]
     try process.run()
     process.waitUntilExit()
     guard process.terminationStatus == 0 else { throw Workshop.Failed("javac") }

@@ -55,7 +55,8 @@ struct Workshop {
 /// snapshot first. At most `limit` stops, then the program is killed.
 func stops(
   at numbers: [Int32], of command: [String], limit: Int = .max, explain: Bool = false, images: LiveProcess.Images = .init(),
-  alter: (inout Snapshot, LiveProcess) -> Void = { _, _ in }, jit: (Snapshot, LiveProcess) -> JITMemory = { _, _ in JITMemory() }, found: (Snapshot, Finding) -> Void
+  alter: (inout Snapshot, LiveProcess) -> Void = { _, _ in }, jit: (Snapshot, LiveProcess) -> JITMemory = { _, _ in JITMemory() },
+  found: (Snapshot, Finding) -> Void
 ) throws {
   let process = Process()
   process.executableURL = URL(fileURLWithPath: try Workshop.made.get().path("stops"))
