@@ -122,7 +122,7 @@ struct Walk {
     if stretch == nil { try enter(stackPointer, in: &space) }
     judgeAlignment(stackPointer, place, in: code, after: previous)
     previous = (code, place.arrival)
-    if let next = try visitEmbedded(code, place, in: &space) { return next }
+    if !point.hasCFI, let next = try visitEmbedded(code, place, in: &space) { return next }
     for objection in point.objections { object(objection.check, objection.reason) }
 
     switch point.unwinding {

@@ -15,17 +15,17 @@ private let fewer: [Int32] = [9, 56, 58, 59, 257, 42, 49, 61, 87]
   /// Everything that is, or was, executable and has no file, taken for the runtime's: who made it is the supervisor's to know.
   private struct Made {
     let runtime: JITRuntime
-    var ranges: [UInt64: Set<UInt64>] = [:]
+    var ranges: [UInt64: [JITRange]] = [:]
     var makers: [UInt64: UInt32] = [:]
 
     mutating func memory(of snapshot: Snapshot, in process: LiveProcess) -> JITMemory {
       let start = snapshot.startStack ?? 0
       for mapping in process.every where mapping.isExecutable && (mapping.backing == .anonymous || runtime.isModule(mapping.path)) {
-        for page in stride(from: mapping.start, to: mapping.end, by: 4096) { ranges[start, default: []].insert(page) }
+        let range = JITRange(start: mapping.start, end: mapping.end, runtime: runtime)
+        if !ranges[start, default: []].contains(range) { ranges[start, default: []].append(range) }
         makers[start] = makers[start] ?? snapshot.process
       }
-      let pages = (ranges[start] ?? []).map { JITRange(start: $0, end: $0 + 4096, runtime: runtime) }
-      return JITMemory(declared: [runtime], ranges: pages, isCopy: makers[start] != snapshot.process)
+      return JITMemory(declared: [runtime], ranges: ranges[start] ?? [], isCopy: makers[start] != snapshot.process)
     }
   }
 
