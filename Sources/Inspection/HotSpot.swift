@@ -147,21 +147,32 @@ struct RemoteMemory {
   private static let maxPages = 2048
 
   private var pages: [UInt64: [UInt8]] = [:]
+  /// The page that was asked last: the next byte is mostly there, too.
+  private var last: (start: UInt64, bytes: [UInt8]) = (.max, [])
 
   mutating func byte(at address: UInt64, in space: inout some AddressSpace) throws(Unreadable) -> UInt8 {
-    let start = address & ~(RemoteMemory.pageBytes - 1)
-    if let page = pages[start] { return page[Int(address - start)] }
-    guard pages.count < RemoteMemory.maxPages else { throw Unreadable() }
-    let page = try space.read(at: start, upTo: Int(RemoteMemory.pageBytes))
-    guard page.count == Int(RemoteMemory.pageBytes) else { throw Unreadable() }
-    pages[start] = page
-    return page[Int(address - start)]
+    try load(address & ~(RemoteMemory.pageBytes - 1), in: &space)
+    return last.bytes[Int(address & (RemoteMemory.pageBytes - 1))]
   }
 
   mutating func word(at address: UInt64, in space: inout some AddressSpace) throws(Unreadable) -> UInt64 {
     var value: UInt64 = 0
     for index in 0..<UInt64(8) { value |= UInt64(try byte(at: address &+ index, in: &space)) << (8 * index) }
     return value
+  }
+
+  /// Makes the page at `start` the last one; it has all its bytes.
+  private mutating func load(_ start: UInt64, in space: inout some AddressSpace) throws(Unreadable) {
+    if last.start == start { return }
+    if let page = pages[start] {
+      last = (start, page)
+      return
+    }
+    guard pages.count < RemoteMemory.maxPages else { throw Unreadable() }
+    let page = try space.read(at: start, upTo: Int(RemoteMemory.pageBytes))
+    guard page.count == Int(RemoteMemory.pageBytes) else { throw Unreadable() }
+    pages[start] = page
+    last = (start, page)
   }
 
   /// Up to the NUL, or 48 bytes: the names that are looked for are shorter.

@@ -114,7 +114,8 @@ extension Walk {
 
   /// `reason`, or what it means where the process runs a runtime that makes code.
   func named(_ reason: Reason, at address: UInt64, in space: inout some AddressSpace) -> Reason {
-    guard reason == .notImageText(.anonymous) else { return reason }
+    // In a runtime's own code nothing but a system call, or what the walk refused to take for code, is objected to.
+    guard reason == .notImageText(.anonymous), jit.runtime(at: address) == nil else { return reason }
     do throws(Unreadable) {
       guard let mapping = try space.mapping(at: address), mapping.isExecutable else { return reason }
       for runtime in JITRuntime.allCases {
@@ -126,7 +127,7 @@ extension Walk {
   }
 
   mutating func named(_ reason: Reason, _ code: Code, _ place: Place) -> Reason {
-    reason == .noUnwindInfo && !jit.declared.contains(.v8) && isEmbedded(code, place) ? .undeclaredJIT(.v8) : reason
+    !jit.declared.contains(.v8) && isEmbedded(code, place) ? .undeclaredJIT(.v8) : reason
   }
 }
 

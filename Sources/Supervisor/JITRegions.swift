@@ -41,7 +41,9 @@ package struct JITRegions {
   package mutating func memory(of snapshot: Snapshot) -> JITMemory {
     guard let startStack = snapshot.startStack, let space = spaces[startStack] else { return JITMemory(declared: declared) }
     touch(startStack)
-    return JITMemory(declared: declared, ranges: space.ranges, isCopy: !space.makers.contains(snapshot.process))
+    // The child of a vfork is no copy: it runs in the very memory.
+    let isCopy = !space.makers.contains(snapshot.process) && snapshot.borrowsMemory != true
+    return JITMemory(declared: declared, ranges: space.ranges, isCopy: isCopy)
   }
 
   /// Takes note of a call that is allowed to go on. `finding` is that of its stack; only a faultless one makes a range.

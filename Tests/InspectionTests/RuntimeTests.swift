@@ -63,6 +63,29 @@ private let fewer: [Int32] = [9, 56, 58, 59, 257, 42, 49, 61, 87]
   ])
   func `node's stacks are read to their base`(script: String) throws { try expectClean(.v8, ["node", "-e", script]) }
 
+  /// No trap, no endless loop, and no chain longer than the limit: that the calls return at all is what is tested.
+  @Test func `a description of the code that lies ends an inspection, too`() throws {
+    guard let java = try JavaProgram.made.get().machines.first else { try Test.cancel("no Java here") }
+    var memory = Made(runtime: .hotspot)
+    var (inspected, unclean) = (0, 0)
+    try stops(
+      at: [257], of: [java, "-cp", JavaProgram.folder.path, "Everything"], limit: 120,
+      jit: { snapshot, process in
+        let made = memory.memory(of: snapshot, in: process)
+        var plain = process
+        guard inspect(snapshot, in: &plain, jit: made).sources[.codeCache] > 0, inspected < 800 else { return made }
+        for seed in 1...40 {
+          var space = Corrupted(process: process, state: UInt64(seed) &* 0x9e37_79b9_7f4a_7c15, rarity: UInt64(1 + seed % 9))
+          let finding = inspect(snapshot, in: &space, jit: made)
+          #expect(finding.depth <= UInt32(Limits().maxFrames))
+          inspected += 1
+          if !finding.isClean { unclean += 1 }
+        }
+        return made
+      }, found: { _, _ in })
+    #expect(inspected >= 400 && unclean > inspected / 10, "\(unclean) of \(inspected)")
+  }
+
   @Test func `Java's stacks are read to their base`() throws {
     for java in try JavaProgram.made.get().machines {
       for options in [[], ["-Xint"], ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]] {
@@ -70,6 +93,32 @@ private let fewer: [Int32] = [9, 56, 58, 59, 257, 42, 49, 61, 87]
       }
     }
   }
+}
+
+/// A process some bytes of whose memory, beside its first stack, are not what they are.
+private struct Corrupted: AddressSpace {
+  var process: LiveProcess
+  var state: UInt64
+  /// One read in so many is changed.
+  let rarity: UInt64
+
+  private mutating func random() -> UInt64 {
+    state ^= state << 13
+    state ^= state >> 7
+    state ^= state << 17
+    return state
+  }
+
+  mutating func read(at address: UInt64, upTo count: Int) throws(Unreadable) -> [UInt8] {
+    var bytes = try process.read(at: address, upTo: count)
+    guard random() % rarity == 0 else { return bytes }
+    for _ in 0...(random() % 32) { bytes[Int(random() % UInt64(bytes.count))] = UInt8(truncatingIfNeeded: random()) }
+    return bytes
+  }
+
+  func mapping(at address: UInt64) -> Mapping? { process.mapping(at: address) }
+  func image(of mapping: Mapping) throws(Unreadable) -> Image? { try process.image(of: mapping) }
+  func code(ofFile isWanted: (String) -> Bool) -> Mapping? { process.code(ofFile: isWanted) }
 }
 
 /// A Java program that does what programs do: files, sockets, threads, processes, exceptions, garbage, loops that get compiled.
