@@ -16,7 +16,9 @@ import X86
 /// was compiled without frame pointers needs rsp only, and with them rbp.
 extension Walk {
   /// The frame above one that lies in recorded code; nil where `place` lies in none, so that it is a file's or nobody's.
-  mutating func visitMade(_ place: Place, in space: inout some AddressSpace) throws(Stop) -> Place? {
+  mutating func visitMade(
+    _ place: Place, after callee: (code: Code, arrival: Arrival)?, in space: inout some AddressSpace
+  ) throws(Stop) -> Place? {
     // A system call is never made by such code itself: both runtimes call libraries for it.
     guard place.arrival != .trapped, let runtime = jit.runtime(at: place.instruction) else { return nil }
     let mapping = try mapping(at: place.instruction, in: &space)
@@ -34,6 +36,13 @@ extension Walk {
     guard place.arrival == .returned else { throw .unknown(.noUnwindInfo) }
     switch runtime {
     case .v8:
+      // V8 keeps its code's memory writable: what was written there by others calls what it wants. memcpy and its like, which V8's code
+      // may call, make no system call.
+      if let callee, callee.arrival != .interrupted, Int(callee.code.module) < modules.list.count,
+        isCLibrary(modules.list[Int(callee.code.module)].path)
+      {
+        object(.call, .callsCLibrary(.v8))
+      }
       if mapping != nil, try !followsCall(place.instruction, in: &space), try !isLazyExit(place.instruction, in: &space) {
         object(.call, .notAfterCall)
       }

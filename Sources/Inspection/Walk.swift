@@ -109,7 +109,7 @@ struct Walk {
   private mutating func visit(
     _ place: Place, after previous: inout (code: Code, arrival: Arrival)?, in space: inout some AddressSpace
   ) throws(Stop) -> Place? {
-    if let next = try visitMade(place, in: &space) {
+    if let next = try visitMade(place, after: previous, in: &space) {
       previous = nil
       return next
     }

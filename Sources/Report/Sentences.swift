@@ -43,6 +43,7 @@ extension Finding {
     case .notInExecutableSegment: "lies outside the file's executable segments"
     case .noFunction: "lies in no function that its file declares"
     case .notAfterCall: "does not follow a call: nothing in the program could have put this return address there"
+    case .callsCLibrary(let runtime): "calls the C library itself, which code that \(runtime.title) makes never does"
     case .outsideOwnStack(let backing): "has its frame in \(backing.text), which is not the thread's own stack"
     case .notRising: "has its frame below its callee's: a stack only rises towards its base"
     case .misaligned: "has its frame at an address that is not aligned to 16 bytes, as every call demands"

@@ -148,15 +148,8 @@ extension Finding {
       guard let module = frame.module, Int(module) < modules.count else { return nil }
       let path = modules[Int(module)].path
       if let maker = JITRuntime.allCases.first(where: { declared.contains($0) && $0.isModule(path) }) { return maker }
-      guard index == 0, isLibc(path) else { return nil }
+      guard index == 0, isCLibrary(path) else { return nil }
     }
     return nil
   }
-}
-
-/// glibc's and musl's names of their C library.
-private func isLibc(_ path: String) -> Bool {
-  let bytes = Substring(path).utf8
-  let file = bytes.lastIndex(of: UInt8(ascii: "/")).map { bytes[bytes.index(after: $0)...] } ?? bytes[...]
-  return ["libc.so", "libc-2.", "ld-musl-", "libc.musl-"].contains { file.starts(with: $0.utf8) }
 }

@@ -45,6 +45,8 @@ package enum Reason: Equatable, Sendable {
   // call
   /// What precedes the return address is a whole instruction, but no call.
   case notAfterCall
+  /// Made code has called the C library itself: the runtime's own code calls the runtime's functions, which call others.
+  case callsCLibrary(JITRuntime)
   // stack
   /// SP or a CFA lies outside the thread's own stack.
   case outsideOwnStack(Backing)

@@ -35,6 +35,12 @@ package enum JITRuntime: UInt8, CaseIterable, Sendable {
   }
 }
 
+/// Whether a file of this path is glibc's or musl's C library, by its name.
+package func isCLibrary(_ path: String) -> Bool {
+  let file = lastComponent(of: path)
+  return ["libc.so", "libc-2.", "ld-musl-", "libc.musl-"].contains { file.starts(with: $0.utf8) }
+}
+
 private func lastComponent(of path: String) -> Substring.UTF8View.SubSequence {
   let bytes = Substring(path).utf8
   guard let slash = bytes.lastIndex(of: UInt8(ascii: "/")) else { return bytes[...] }
@@ -78,5 +84,32 @@ package struct JITMemory: Equatable, Sendable {
   /// The declared runtime whose code may lie at `address`.
   package func runtime(at address: UInt64) -> JITRuntime? {
     ranges.first { $0.contains(address) && declared.contains($0.runtime) }?.runtime
+  }
+}
+
+extension Writer {
+  mutating func put(_ jit: JITMemory) {
+    put(jit.declared.reduce(UInt8(0)) { $0 | 1 << $1.rawValue })
+    put(UInt8(jit.isCopy ? 1 : 0))
+    put(UInt32(min(jit.ranges.count, JITMemory.maxRanges)))
+    for range in jit.ranges.prefix(JITMemory.maxRanges) {
+      put(range.start)
+      put(range.end)
+      put(range.runtime.rawValue)
+    }
+  }
+}
+
+extension Reader {
+  mutating func takeJIT() throws(WireError) -> JITMemory {
+    let place = offset
+    let bits = try take(UInt8.self)
+    let declared = JITRuntime.allCases.filter { bits & 1 << $0.rawValue != 0 }
+    guard bits.nonzeroBitCount == declared.count else { throw .badValue(offset: place) }
+    var jit = JITMemory(declared: Set(declared), isCopy: try takeFlag())
+    for _ in 0..<(try takeCount(limit: JITMemory.maxRanges)) {
+      jit.ranges.append(JITRange(start: try take(), end: try take(), runtime: try takeCase()))
+    }
+    return jit
   }
 }

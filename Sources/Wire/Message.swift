@@ -107,17 +107,6 @@ extension Message {
 }
 
 extension Writer {
-  fileprivate mutating func put(_ jit: JITMemory) {
-    put(jit.declared.reduce(UInt8(0)) { $0 | 1 << $1.rawValue })
-    put(UInt8(jit.isCopy ? 1 : 0))
-    put(UInt32(min(jit.ranges.count, JITMemory.maxRanges)))
-    for range in jit.ranges.prefix(JITMemory.maxRanges) {
-      put(range.start)
-      put(range.end)
-      put(range.runtime.rawValue)
-    }
-  }
-
   fileprivate mutating func put(_ snapshot: Snapshot) {
     put(snapshot.thread)
     put(snapshot.process)
@@ -177,18 +166,6 @@ extension Writer {
 }
 
 extension Reader {
-  fileprivate mutating func takeJIT() throws(WireError) -> JITMemory {
-    let place = offset
-    let bits = try take(UInt8.self)
-    let declared = JITRuntime.allCases.filter { bits & 1 << $0.rawValue != 0 }
-    guard bits.nonzeroBitCount == declared.count else { throw .badValue(offset: place) }
-    var jit = JITMemory(declared: Set(declared), isCopy: try takeFlag())
-    for _ in 0..<(try takeCount(limit: JITMemory.maxRanges)) {
-      jit.ranges.append(JITRange(start: try take(), end: try take(), runtime: try takeCase()))
-    }
-    return jit
-  }
-
   fileprivate mutating func takeSnapshot() throws(WireError) -> Snapshot {
     var snapshot = Snapshot()
     snapshot.thread = try take()
@@ -276,6 +253,7 @@ extension Reason {
     case .noRegisters: (20, 0)
     case .undeclaredJIT(let runtime): (21, runtime.rawValue)
     case .unrecordedJIT(let runtime): (22, runtime.rawValue)
+    case .callsCLibrary(let runtime): (23, runtime.rawValue)
     }
   }
 
@@ -311,6 +289,9 @@ extension Reason {
     case 22:
       guard let runtime = JITRuntime(rawValue: operand) else { return nil }
       self = .unrecordedJIT(runtime)
+    case 23:
+      guard let runtime = JITRuntime(rawValue: operand) else { return nil }
+      self = .callsCLibrary(runtime)
     default: return nil
     }
   }

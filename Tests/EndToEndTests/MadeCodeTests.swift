@@ -82,32 +82,55 @@ extension EndToEnd {
       #expect(!outcome.evaded && outcome.killed && outcome.errors.contains("CG4002"), "\(outcome)")
     }
 
-    /// In node's own process, but by another library's mmap.
-    @Test func `is the runtime's only where the runtime asked for its memory`() throws {
+    /// A library in node's own process calls setuid out of memory of its own, or out of a piece of V8's, which is writable.
+    @Test(arguments: [
+      ("foreign", "was not made by a call of V8"), ("own", "calls the C library itself"),
+      ("raw", "the system call at memory without a file lies in anonymous memory"),
+    ])
+    func `is the runtime's only where the runtime asked for its memory, and calls as the runtime's does`(_ kind: String, _ expected: String)
+      throws
+    {
       try required("node")
       try Callgate.required()
       let folder = try Folder()
-      try folder.write(
-        """
-        #include <string.h>
-        #include <sys/mman.h>
-        #include <unistd.h>
-        __attribute__((constructor)) static void begin(void) {
-          // sub $8, %rsp; call *%rsi; add $8, %rsp; ret
-          static const unsigned char code[] = {0x48, 0x83, 0xec, 8, 0xff, 0xd6, 0x48, 0x83, 0xc4, 8, 0xc3};
-          int (*made)(uid_t, int (*)(uid_t)) = mmap(0, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-          memcpy(made, code, sizeof code);
-          made(getuid(), setuid);
-          write(1, "evaded\\n", 7);
-        }
-        """, to: "made.c")
+      try folder.write(Self.injection, to: "made.c")
       #expect(try run(["gcc", "-O1", "-shared", "-fPIC", "-o", folder.file("made.so"), folder.file("made.c")]).status == 0)
-      let command = ["env", "LD_PRELOAD=\(folder.file("made.so"))", "node", "-e", "0"]
+      let script = "try { process.dlopen({exports: {}}, process.argv[1]) } catch (e) {}"
+      let command = ["env", "KIND=\(kind)", "node", "-e", script, folder.file("made.so")]
       #expect(try run(command).output.contains("evaded"))
       let installed = try Installed(profiles: Self.profiles)
       let outcome = try run(installed.run(command, profile: "declared"), within: 40)
-      #expect(outcome.killed && !outcome.output.contains("evaded") && outcome.errors.contains("was not made by a call of V8"), "\(outcome)")
+      #expect(outcome.killed && !outcome.output.contains("evaded") && outcome.errors.contains(expected), "\(outcome)")
     }
+
+    static let injection = """
+      #include <stdio.h>
+      #include <stdlib.h>
+      #include <string.h>
+      #include <sys/mman.h>
+      #include <unistd.h>
+      static unsigned char *writable(void) {
+        char line[512], flags[8];
+        unsigned long start, end, inode;
+        FILE *maps = fopen("/proc/self/maps", "r");
+        while (fgets(line, sizeof line, maps))
+          if (sscanf(line, "%lx-%lx %7s %*s %*s %lu", &start, &end, flags, &inode) == 4 && !strcmp(flags, "rwxp") && !inode)
+            return (unsigned char *)end - 64;
+        return NULL;
+      }
+      __attribute__((constructor)) static void begin(void) {
+        // push %rbp; mov %rsp, %rbp; call *%rsi; pop %rbp; ret
+        static const unsigned char calling[] = {0x55, 0x48, 0x89, 0xe5, 0xff, 0xd6, 0x5d, 0xc3};
+        // push %rbp; mov %rsp, %rbp; mov $105, %eax; syscall; pop %rbp; ret
+        static const unsigned char raw[] = {0x55, 0x48, 0x89, 0xe5, 0xb8, 105, 0, 0, 0, 0x0f, 0x05, 0x5d, 0xc3};
+        const char *kind = getenv("KIND");
+        unsigned char *code = strcmp(kind, "foreign")
+            ? writable() : mmap(0, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (strcmp(kind, "raw")) memcpy(code, calling, sizeof calling); else memcpy(code, raw, sizeof raw);
+        ((int (*)(uid_t, int (*)(uid_t)))code)(getuid(), setuid);
+        write(1, "evaded\\n", 7);
+      }
+      """
 
     /// libffi's trampolines jump: none of them is ever returned to, so nothing has to be declared.
     @Test func `needs no declaration where it is a trampoline of libffi`() throws {

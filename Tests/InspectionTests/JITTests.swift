@@ -97,6 +97,11 @@ import Wire
     #expect(inspected(space(), framePointer: nil).unknown?.reason == .unknownRegister(6))
   }
 
+  @Test func `V8's code does not call the C library itself`() {
+    let finding = inspected(space(path: "/lib/libc.so.6"))
+    #expect(finding.violations == [Violation(check: .call, frame: 1, reason: .callsCLibrary(.v8))], "\(shown(finding))")
+  }
+
   @Test func `made code makes no system call itself`() {
     let finding = inspected(space()) { $0.instruction = JITTests.place }
     #expect(finding.violations == [Violation(check: .text, frame: 0, reason: .notImageText(.anonymous))], "\(shown(finding))")

@@ -50,7 +50,7 @@ import Wire
       .misaligned, .endsElsewhere, .wrongDepth, .noUnwindInfo, .unknownRegister(0), .unknownRegister(16), .badUnwindInfo,
       .unreadableStack, .unreadableImage, .tooDeep, .undecodable, .noRegisters,
     ]
-    for runtime in JITRuntime.allCases { reasons += [.undeclaredJIT(runtime), .unrecordedJIT(runtime)] }
+    for runtime in JITRuntime.allCases { reasons += [.undeclaredJIT(runtime), .unrecordedJIT(runtime), .callsCLibrary(runtime)] }
     for backing in Backing.allCases { reasons += [.notImageText(backing), .outsideOwnStack(backing)] }
     for reason in reasons {
       var finding = Finding()
