@@ -58,7 +58,7 @@ let package = Package(
 
     // What a container asks for, and what the administrator grants.
     library("OCI", uses: ["JSON", "Diagnostics"]),
-    library("Profile", uses: ["YAML", "Diagnostics"]),
+    library("Profile", uses: ["YAML", "Diagnostics", "Wire"]),
     library("Settings", uses: ["Diagnostics", "Kernel", "Profile", .product(name: "TOMLKit", package: "TOMLKit")]),
     library("Filter", uses: ["CSeccomp", "Kernel", "OCI", "Profile", "Diagnostics"]),
 
@@ -66,7 +66,7 @@ let package = Package(
     library("Kernel", uses: ["CLinux", "CCap"]),
     .target(name: "BPF", dependencies: ["CBPF", "Kernel"], exclude: ["snapshot.bpf.c"], swiftSettings: settings),
     library("Wire", uses: ["Bytes"]),
-    library("Plan", uses: ["JSON", "Profile", "Diagnostics"]),
+    library("Plan", uses: ["JSON", "Profile", "Diagnostics", "Wire"]),
     library("Report", uses: ["JSON", "Wire", "Diagnostics"]),
     library("Launch", uses: ["Kernel", "Plan", "Diagnostics"]),
 
@@ -98,9 +98,9 @@ let package = Package(
     tests("YAMLTests", uses: ["YAML"]),
     tests("FilterTests", uses: ["Diagnostics", "Filter", "JSON", "OCI", "Profile"], resources: [.copy("Fixtures")]),
     tests("OCITests", uses: ["Diagnostics", "JSON", "OCI"]),
-    tests("PlanTests", uses: ["Diagnostics", "Plan", "Profile"]),
+    tests("PlanTests", uses: ["Diagnostics", "Plan", "Profile", "Wire"]),
     tests("CallgateTests", uses: ["JSON", "Plan", "callgate", "callgate-inspector", "callgate-supervisor"]),
-    tests("ProfileTests", uses: ["Diagnostics", "Profile"]),
+    tests("ProfileTests", uses: ["Diagnostics", "Profile", "Wire"]),
     tests("SettingsTests", uses: ["Diagnostics", "Profile", "Settings"]),
     // The programs as their users meet them. `make test` builds them first; the tests find them in the build folder.
     tests("EndToEndTests", uses: []),

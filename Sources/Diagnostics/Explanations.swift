@@ -63,7 +63,10 @@ extension Code {
     case .snapshotFailed: "if the process was not being killed at that moment, report the event: callgatectl why --last 1 --json"
     case .internalError: "report the event: callgatectl why --last 1 --json"
     case .supervisorLost: "restart the container; the message says why the supervisor ended"
-    case .site, .text, .function, .call, .stack, .base:
+    case .text:
+      "treat it as an attack until proven otherwise: callgatectl why --last 1 shows the stack; a program that makes code at run time (node, "
+        + "Java) needs a profile that declares it with `jit`, which the event then says"
+    case .site, .function, .call, .stack, .base:
       "treat it as an attack until proven otherwise: callgatectl why --last 1 shows the stack; if the program is legitimate, "
         + "set the check to audit in a profile of its own and report the case"
     case .unknownFrame:

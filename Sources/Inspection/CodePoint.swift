@@ -48,6 +48,10 @@ final class CodePoint {
   /// Where the function's FDE starts.
   var functionStart: ImageAddress?
 
+  var hasCFI: Bool {
+    if case .row(_, by: .cfi) = unwinding { true } else { false }
+  }
+
   init(unwinding: Unwinding) { self.unwinding = unwinding }
 }
 

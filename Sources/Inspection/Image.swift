@@ -56,6 +56,11 @@ package final class Image {
     return found
   }
 
+  /// Where libjvm exports the pointer to the description of its data, nil where the file exports none.
+  lazy var hotSpotStructs: ImageAddress? = {
+    do throws(ELFError) { return try file.exportedObject("gHotSpotVMStructs") } catch { return nil }
+  }()
+
   /// The function's name and start for an explanation; nil where the file names none, or its names cannot be read.
   func function(at lookup: ImageAddress) -> (name: String, start: ImageAddress)? {
     do throws(ELFError) {

@@ -38,7 +38,7 @@ struct Walk {
   }
 
   /// The frame that is being judged, and its place in the finding once something is said about it.
-  private struct Current {
+  struct Current {
     var frame = Frame(module: nil, offset: 0, function: nil, functionOffset: 0, source: .none)
     var names: Names?
     var listed: UInt16?
@@ -66,16 +66,22 @@ struct Walk {
   var modules = Modules()
   var budget: Budget
   var memory: StackMemory
-  private var current = Current()
+  var current = Current()
   /// What functions that are left on the way out would have written: see RestOfFunction.
   var written: [UInt64: UInt64?] = [:]
   var stretch: Stretch?
+  /// What the profile and the address space's history let code be beside files'.
+  let jit: JITMemory
+  var hotSpot = HotSpot.State.unread
+  var isAboveSafepoint = false
+  var remote = RemoteMemory()
   /// The stack's ranges that were walked before a signal frame led on: no chain comes back to them.
   var walked: [ClosedRange<UInt64>] = []
 
-  init(_ snapshot: Snapshot, _ limits: Limits) {
+  init(_ snapshot: Snapshot, _ limits: Limits, _ jit: JITMemory) {
     self.snapshot = snapshot
     self.limits = limits
+    self.jit = jit
     budget = Budget(limits.maxWork)
     memory = StackMemory(snapshot.stack, at: snapshot.registers[Registers.rsp] ?? 0)
   }
@@ -106,6 +112,10 @@ struct Walk {
   private mutating func visit(
     _ place: Place, after previous: inout (code: Code, arrival: Arrival)?, in space: inout some AddressSpace
   ) throws(Stop) -> Place? {
+    if let next = try visitMade(place, after: previous, in: &space) {
+      previous = nil
+      return next
+    }
     let code = try locate(place, in: &space)
     guard let stackPointer = place.registers[Registers.rsp] else { throw .unknown(.noRegisters) }
     let point = code.image.point(code.address, place.arrival, budget: &budget)
@@ -115,12 +125,13 @@ struct Walk {
     if stretch == nil { try enter(stackPointer, in: &space) }
     judgeAlignment(stackPointer, place, in: code, after: previous)
     previous = (code, place.arrival)
+    if !point.hasCFI, let next = try visitEmbedded(code, place, in: &space) { return next }
     for objection in point.objections { object(objection.check, objection.reason) }
 
     switch point.unwinding {
     case .unknown(let reason):
       // An address that belongs to nothing has been objected to: that nothing unwinds it is no news.
-      throw point.objections.contains { $0.check == .function } ? .objected : .unknown(reason)
+      throw point.objections.contains { $0.check == .function } ? .objected : .unknown(named(reason, code, place))
     case .entryWithoutRow:
       end(.processEntry, stackPointer)
       return nil
@@ -188,7 +199,7 @@ struct Walk {
       return code
     case .objection(let reason, let module):
       current.frame.module = module
-      object(.text, reason)
+      object(.text, named(reason, at: place.instruction, in: &space))
       throw .objected
     case .unknown(let reason, let module):
       current.frame.module = module
@@ -211,7 +222,7 @@ struct Walk {
   // MARK: - The stack
 
   /// A stretch begins at `stackPointer`.
-  private mutating func enter(_ stackPointer: UInt64, in space: inout some AddressSpace) throws(Stop) {
+  mutating func enter(_ stackPointer: UInt64, in space: inout some AddressSpace) throws(Stop) {
     guard let mapping = try mapping(at: stackPointer, in: &space) else {
       object(.stack, .outsideOwnStack(.nothing))
       throw .objected
@@ -222,7 +233,7 @@ struct Walk {
       frame: ownership == nil || ownership == .chosen ? listCurrent() : 0)
   }
 
-  private func mapping(at address: UInt64, in space: inout some AddressSpace) throws(Stop) -> Mapping? {
+  func mapping(at address: UInt64, in space: inout some AddressSpace) throws(Stop) -> Mapping? {
     do throws(Unreadable) {
       guard let mapping = try space.mapping(at: address) else { return nil }
       guard mapping.contains(address) else { throw Unreadable() }
@@ -232,7 +243,7 @@ struct Walk {
 
   /// The next frame's SP is `cfa`: it has to lie above this one's, on the same stack.
   mutating func rise(
-    to cfa: UInt64, from stackPointer: UInt64, mayStay: Bool, in space: inout some AddressSpace
+    to cfa: UInt64, from stackPointer: UInt64, mayStay: Bool = false, in space: inout some AddressSpace
   ) throws(Stop) {
     guard cfa > stackPointer || (mayStay && cfa == stackPointer) else {
       object(.stack, .notRising)
@@ -312,7 +323,7 @@ struct Walk {
   }
 
   /// Lists the current frame while there is room for frames that nothing is said about.
-  private mutating func list() {
+  mutating func list() {
     if finding.frames.count < Finding.maxListedFrames - Finding.reservedFrames { _ = listCurrent() }
   }
 

@@ -1,6 +1,7 @@
 package import Diagnostics
 internal import JSON
 internal import Profile
+internal import Wire
 
 /// The version of this encoding. callgate and its supervisor come from one build; another number means that they do not.
 private let formatVersion = 1
@@ -30,6 +31,7 @@ extension Plan {
       JSONMember("unknown", .string(unknown.rawValue)),
       JSONMember("depth", .integer(depth)),
       JSONMember("onViolation", onViolation.json),
+      JSONMember("jit", .array(jit.map(\.name).sorted().map(JSONValue.string))),
       JSONMember("waitKillable", .bool(waitKillable)),
     ])
   }
@@ -74,7 +76,7 @@ extension Plan {
       json, "the plan",
       [
         "version", "id", "bundle", "stateDirectory", "socketPath", "eventsPath", "runtimeProcess", "runtime", "mode",
-        "profileName", "profileVersion", "traps", "checks", "unknown", "depth", "onViolation", "waitKillable",
+        "profileName", "profileVersion", "traps", "checks", "unknown", "depth", "onViolation", "jit", "waitKillable",
       ])
     guard try fields.integer("version") == formatVersion else { throw badPlan("it is of another version") }
     id = try fields.text("id")
@@ -95,6 +97,12 @@ extension Plan {
     depth = try fields.integer("depth")
     guard (Profile.leastDepth...Profile.greatestDepth).contains(depth) else { throw badPlan("depth is out of range") }
     onViolation = fields["onViolation"] == .null ? .killProcess : .errno(try fields.integer("onViolation"))
+    jit = []
+    for name in try fields.list("jit") {
+      guard let runtime = name.text.flatMap(JITRuntime.init(name:)), jit.insert(runtime).inserted else {
+        throw badPlan("jit is no list of runtimes")
+      }
+    }
     guard let flag = fields["waitKillable"].flag else { throw badPlan("waitKillable is no boolean") }
     waitKillable = flag
   }

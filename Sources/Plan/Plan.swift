@@ -1,4 +1,5 @@
 package import Profile
+package import Wire
 
 /// All that the supervisor of one container is told: callgate writes it, the supervisor reads it, nobody else has a say.
 package struct Plan: Equatable, Sendable {
@@ -23,6 +24,8 @@ package struct Plan: Equatable, Sendable {
   package var unknown: Setting
   package var depth: Int
   package var onViolation: Action
+  /// The runtimes that the profile declares.
+  package var jit: Set<JITRuntime>
   /// The filter has SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: a thread that waits for an answer cannot be stopped meanwhile.
   package var waitKillable: Bool
 
@@ -45,6 +48,7 @@ package struct Plan: Equatable, Sendable {
     unknown = profile.unknown
     depth = profile.depth
     onViolation = profile.onViolation
+    jit = profile.jit
     self.waitKillable = waitKillable
   }
 }

@@ -1,4 +1,5 @@
 package import Diagnostics
+internal import Wire
 internal import YAML
 
 extension Profile {
@@ -48,7 +49,7 @@ private struct ProfileReader {
       throw refuse(metadata.values["name"]!, "'\(name)' is no profile name: lower-case letters, digits and '-' only")
     }
     let spec = try fields(
-      top.values["spec"]!, "spec", required: ["trap"], optional: ["never", "checks", "unknown", "onViolation"])
+      top.values["spec"]!, "spec", required: ["trap"], optional: ["never", "checks", "unknown", "onViolation", "jit"])
     let (traps, groupsAbsent) = try traps(spec.values["trap"]!)
     let never = try spec.values["never"].map { node throws(Refusal) in try names(node, "spec.never") } ?? []
     for name in never where untrappable.contains(name) || trappableWithCondition.contains(name) || name == "execve" {
@@ -64,7 +65,7 @@ private struct ProfileReader {
       description: try metadata.values["description"].map { node throws(Refusal) in try text(node, "metadata.description") }
         ?? "",
       traps: traps, never: never.sorted(), absent: absent.sorted(), checks: try checks(spec.values["checks"]), unknown: unknown,
-      depth: depth, onViolation: try onViolation(spec.values["onViolation"]))
+      depth: depth, onViolation: try onViolation(spec.values["onViolation"]), jit: try jit(spec.values["jit"], traps))
   }
 
   // MARK: spec
@@ -171,6 +172,25 @@ private struct ProfileReader {
     }
   }
 
+  func jit(_ node: YAMLNode?, _ traps: [Trap]) throws(Refusal) -> Set<JITRuntime> {
+    guard let node else { return [] }
+    var runtimes: Set<JITRuntime> = []
+    for element in try list(node, "spec.jit") {
+      let name = try text(element, "a runtime")
+      guard let runtime = JITRuntime(name: name) else {
+        throw refuse(element, "unknown runtime '\(name)'\(suggestion(for: name, among: JITRuntime.allCases.map(\.name)))")
+      }
+      guard runtimes.insert(runtime).inserted else { throw refuse(element, "'\(name)' is listed twice") }
+    }
+    // Code is a runtime's because a call was seen to make its memory executable: all ways to do that have to be seen.
+    for needed in Group.named("@exec-memory")?.traps ?? [] where !runtimes.isEmpty {
+      guard traps.contains(where: { $0.covers(needed) }) else {
+        throw refuse(node, "a runtime can only be declared where the whole of @exec-memory is trapped; '\(needed.syscall)' is not")
+      }
+    }
+    return runtimes
+  }
+
   func setting(_ node: YAMLNode) throws(Refusal) -> Setting {
     let word = try text(node, "a setting")
     guard let setting = Setting(rawValue: word) else {
@@ -232,6 +252,18 @@ private struct ProfileReader {
     case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"): true
     default: false
     }
+  }
+}
+
+extension Trap {
+  /// Whatever `other` traps, this does.
+  fileprivate func covers(_ other: Trap) -> Bool {
+    guard syscall == other.syscall else { return false }
+    guard let condition else { return true }
+    guard let needed = other.condition else { return false }
+    return condition == needed
+      || condition.argument == needed.argument && condition.relation == .anySet && needed.relation == .anySet
+        && condition.mask & needed.mask == needed.mask
   }
 }
 

@@ -1,3 +1,5 @@
+package import Wire
+
 /// How hard a check is enforced.
 package enum Setting: String, CaseIterable, Sendable { case enforce, audit, off }
 
@@ -73,11 +75,13 @@ package struct Profile: Equatable, Sendable {
   /// The most frames a walk may have before it counts as unknown.
   package var depth: Int
   package var onViolation: Action
+  /// Runtimes whose code, made at run time, may be on a stack.
+  package var jit: Set<JITRuntime>
 
   package init(
     name: String, version: String, description: String, traps: [Trap], never: [String],
     absent: [String] = [], checks: [String: Setting],
-    unknown: Setting, depth: Int, onViolation: Action
+    unknown: Setting, depth: Int, onViolation: Action, jit: Set<JITRuntime> = []
   ) {
     self.name = name
     self.version = version
@@ -89,6 +93,7 @@ package struct Profile: Equatable, Sendable {
     self.unknown = unknown
     self.depth = depth
     self.onViolation = onViolation
+    self.jit = jit
   }
 }
 

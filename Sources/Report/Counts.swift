@@ -89,6 +89,9 @@ extension Reason {
     case .tooDeep: "too deep"
     case .undecodable: "undecodable"
     case .noRegisters: "no registers"
+    case .undeclaredJIT: "undeclared runtime's code"
+    case .unrecordedJIT: "unrecorded code of a runtime"
+    case .callsCLibrary: "made code calls the C library"
     }
   }
 }

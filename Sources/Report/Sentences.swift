@@ -4,7 +4,9 @@ package import Wire
 extension Finding {
   /// A frame as module + offset. Absolute addresses would hand out the address layout.
   package func place(of frame: Frame) -> String {
-    guard let index = frame.module, Int(index) < modules.count else { return "memory without a file" }
+    guard let index = frame.module, Int(index) < modules.count else {
+      return frame.source == .framePointer || frame.source == .codeCache ? "code made at run time" : "memory without a file"
+    }
     return "\(baseName(modules[Int(index)].path))+0x\(String(frame.offset, radix: 16))"
   }
 
@@ -34,10 +36,14 @@ extension Finding {
     case .notASyscallInstruction: "does not follow a syscall instruction of the file"
     case .insideAnInstruction: "lies inside an instruction of its function, where no correct program can arrive"
     case .notImageText(let backing): "lies in \(backing.text), where no code of the image can be"
+    case .undeclaredJIT(let runtime):
+      "lies in code that \(runtime.title) makes at run time, which this profile does not declare: it needs 'jit: [\(runtime.name)]' below spec"
+    case .unrecordedJIT(let runtime): "lies in executable memory without a file that was not made by a call of \(runtime.title)"
     case .writableText: "lies in memory that is writable and executable"
     case .notInExecutableSegment: "lies outside the file's executable segments"
     case .noFunction: "lies in no function that its file declares"
     case .notAfterCall: "does not follow a call: nothing in the program could have put this return address there"
+    case .callsCLibrary(let runtime): "calls the C library itself, which code that \(runtime.title) makes never does"
     case .outsideOwnStack(let backing): "has its frame in \(backing.text), which is not the thread's own stack"
     case .notRising: "has its frame below its callee's: a stack only rises towards its base"
     case .misaligned: "has its frame at an address that is not aligned to 16 bytes, as every call demands"
@@ -79,6 +85,15 @@ extension Backing {
     case .deletedFile: "a deleted file"
     case .memfd: "a memory file (memfd)"
     case .special: "a special mapping of the kernel"
+    }
+  }
+}
+
+extension JITRuntime {
+  var title: String {
+    switch self {
+    case .v8: "V8 (node)"
+    case .hotspot: "HotSpot (Java)"
     }
   }
 }

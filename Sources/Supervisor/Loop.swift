@@ -17,6 +17,7 @@ package final class Supervisor {
   private let opener = PatientOpener()
   private let journal: Journal
   private var counts = Counts()
+  private var regions: JITRegions
 
   private var runtime: PidFD?
   private var connections: [UInt64: Connection] = [:]
@@ -43,6 +44,7 @@ package final class Supervisor {
     self.inspectorProgram = inspectorProgram
     self.copier = copier
     journal = Journal(plan: plan)
+    regions = JITRegions(declared: plan.jit)
     if let fallback = self.copier.fallback, plan.waitKillable {
       journal.note(
         .snapshotFailed, "threads cannot be copied by BPF, nor stopped under this filter, so their calls are denied: \(fallback)")
@@ -183,9 +185,14 @@ package final class Supervisor {
       let subject = try Trouble.wrap { () throws(SnapshotError) in try Subject.taken(of: notification, by: &copier) }
       let finding = try inspect(subject, notification, trap.syscall)
       counts.count(finding)
+      let memoryCall = MemoryCall(trap.syscall, notification.arguments)
       switch decide(finding, under: plan) {
-      case .allow: counts.count(notification.answer(.proceed) ? .allowed : .withdrawn, trap.syscall)
+      case .allow:
+        // Before it happens: no other thread can run the new code unknown. Should the call fail, nothing executable lies there.
+        if let memoryCall { regions.note(memoryCall, of: subject.snapshot, finding) }
+        counts.count(notification.answer(.proceed) ? .allowed : .withdrawn, trap.syscall)
       case .audit(let grounds):
+        if let memoryCall { regions.note(memoryCall, of: subject.snapshot, finding) }
         let event = journal.event(.audited, grounds, finding, subject, trap.syscall, notification)
         let isTaken = notification.answer(.proceed)
         counts.count(isTaken ? .audited : .withdrawn, trap.syscall)
@@ -201,7 +208,8 @@ package final class Supervisor {
     _ subject: borrowing Subject, _ notification: borrowing Notification, _ name: String
   ) throws(Trouble) -> Finding {
     let request = Request(
-      snapshot: subject.snapshot, depth: UInt32(clamping: plan.depth), text: pathArgument(notification, name: name))
+      snapshot: subject.snapshot, depth: UInt32(clamping: plan.depth), text: pathArgument(notification, name: name),
+      jit: regions.memory(of: subject.snapshot))
     do throws(InspectorError) {
       return try currentInspector().inspect(request, memory: subject.memory, map: subject.map, opener: opener) { notification.isValid() }
     } catch {

@@ -30,6 +30,11 @@ package enum Reason: Equatable, Sendable {
   // text
   /// The address lies in a mapping that code of the image cannot lie in.
   case notImageText(Backing)
+  /// Code as a runtime has it that is mapped in this process (executable anonymous memory, V8's embedded builtins), but the profile does not
+  /// declare it.
+  case undeclaredJIT(JITRuntime)
+  /// The same where the profile declares the runtime, but no trapped call of that runtime has made this memory executable.
+  case unrecordedJIT(JITRuntime)
   /// The mapping is writable and executable.
   case writableText
   /// The file's program headers have no executable segment there.
@@ -40,6 +45,8 @@ package enum Reason: Equatable, Sendable {
   // call
   /// What precedes the return address is a whole instruction, but no call.
   case notAfterCall
+  /// Made code has called the C library itself: the runtime's own code calls the runtime's functions, which call others.
+  case callsCLibrary(JITRuntime)
   // stack
   /// SP or a CFA lies outside the thread's own stack.
   case outsideOwnStack(Backing)

@@ -34,12 +34,15 @@ package struct Request: Equatable, Sendable {
   package var text: UInt64?
   /// Names and the trail below SP are wanted even where nothing objects.
   package var explain: Bool
+  /// The code that declared runtimes have made in the snapshot's address space.
+  package var jit: JITMemory
 
-  package init(snapshot: Snapshot, depth: UInt32, text: UInt64? = nil, explain: Bool = false) {
+  package init(snapshot: Snapshot, depth: UInt32, text: UInt64? = nil, explain: Bool = false, jit: JITMemory = JITMemory()) {
     self.snapshot = snapshot
     self.depth = depth
     self.text = text
     self.explain = explain
+    self.jit = jit
   }
 }
 
@@ -68,6 +71,7 @@ extension Message {
       out.put(request.depth)
       out.put(request.text)
       out.put(UInt8(request.explain ? 1 : 0))
+      out.put(request.jit)
       out.put(request.snapshot)
     case .openMapped(let start, let end):
       out.put(Kind.openMapped.rawValue)
@@ -96,7 +100,8 @@ extension Message {
       let depth = try input.take(UInt32.self)
       let text = try input.takeOptional()
       let explain = try input.takeFlag()
-      self = .inspect(Request(snapshot: try input.takeSnapshot(), depth: depth, text: text, explain: explain))
+      let jit = try input.takeJIT()
+      self = .inspect(Request(snapshot: try input.takeSnapshot(), depth: depth, text: text, explain: explain, jit: jit))
     case .openMapped: self = .openMapped(start: try input.take(), end: try input.take())
     case .mapped: self = .mapped(errno: try input.take())
     case .finding: self = .finding(try input.takeFinding())
@@ -260,6 +265,9 @@ extension Reason {
     case .tooDeep: (18, 0)
     case .undecodable: (19, 0)
     case .noRegisters: (20, 0)
+    case .undeclaredJIT(let runtime): (21, runtime.rawValue)
+    case .unrecordedJIT(let runtime): (22, runtime.rawValue)
+    case .callsCLibrary(let runtime): (23, runtime.rawValue)
     }
   }
 
@@ -289,6 +297,15 @@ extension Reason {
     case 18: self = .tooDeep
     case 19: self = .undecodable
     case 20: self = .noRegisters
+    case 21:
+      guard let runtime = JITRuntime(rawValue: operand) else { return nil }
+      self = .undeclaredJIT(runtime)
+    case 22:
+      guard let runtime = JITRuntime(rawValue: operand) else { return nil }
+      self = .unrecordedJIT(runtime)
+    case 23:
+      guard let runtime = JITRuntime(rawValue: operand) else { return nil }
+      self = .callsCLibrary(runtime)
     default: return nil
     }
   }

@@ -60,6 +60,23 @@ struct InspectedProcess: AddressSpace {
     }
   }
 
+  mutating func code(ofFile isWanted: (String) -> Bool) throws(Unreadable) -> Mapping? {
+    do throws(SyscallError) {
+      if text == nil { text = try map.value.text(limit: InspectedProcess.maxMapsBytes) }
+    } catch {
+      throw Unreadable()
+    }
+    for line in (text ?? []).split(separator: UInt8(ascii: "\n")) {
+      do throws(ProcFSError) {
+        let mapping = Mapping(try MapsLine(line))
+        if mapping.isExecutable, mapping.backing == .file, isWanted(mapping.path) { return mapping }
+      } catch {
+        throw Unreadable()
+      }
+    }
+    return nil
+  }
+
   private mutating func find(_ address: UInt64) throws(Unreadable) -> Mapping? {
     do throws(SyscallError) {
       switch try map.value.query(address) {

@@ -81,6 +81,10 @@ struct LiveProcess: AddressSpace {
     return Array(bytes[..<got])
   }
 
+  func code(ofFile isWanted: (String) -> Bool) -> Mapping? {
+    every.first { $0.isExecutable && $0.backing == .file && isWanted($0.path) }
+  }
+
   func image(of mapping: Mapping) throws(Unreadable) -> Image? {
     let identity = Images.Identity(device: mapping.device, inode: mapping.inode, path: mapping.path)
     if let known = images.kept[identity] {

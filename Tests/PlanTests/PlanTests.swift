@@ -2,6 +2,7 @@ import Diagnostics
 import Plan
 import Profile
 import Testing
+import Wire
 
 private let root = StatePaths.Environment(isRoot: true, runtimeDirectory: nil, stateHome: nil, home: nil)
 private let user = StatePaths.Environment(isRoot: false, runtimeDirectory: "/run/user/1000", stateHome: nil, home: "/home/u")
@@ -27,6 +28,7 @@ private func plan(_ change: (inout Plan) -> Void = { _ in }) throws -> Plan {
     try plan(), try plan { $0.runtimeProcess = nil }, try plan { $0.onViolation = .killProcess },
     try plan { $0.waitKillable = true },
     try plan { $0.checks["base"] = .off }, try plan { $0.traps = [] },
+    try plan { $0.jit = [.v8, .hotspot] },
   ]
   for variant in variants { #expect(try Plan(decoding: variant.encoded()) == variant) }
 }
@@ -37,6 +39,7 @@ private func plan(_ change: (inout Plan) -> Void = { _ in }) throws -> Plan {
   (#""base":"enforce""#, #""bass":"enforce""#),
   (#""number":59"#, #""number":59000000000"#), (#""argument":2"#, #""argument":9"#),
   (#""relation":"allSet""#, #""relation":"some""#),
+  (#""jit":[]"#, #""jit":["v7"]"#), (#""jit":[]"#, #""jit":["v8","v8"]"#), (#""jit":[]"#, #""jit":null"#),
   ("{", ""),
 ])
 func `a plan that is not quite one is refused`(old: String, new: String) throws {

@@ -1,6 +1,7 @@
 import Diagnostics
 import Profile
 import Testing
+import Wire
 
 private func parse(_ text: String) throws(Refusal) -> Profile { try Profile(parsing: Array(text.utf8), file: "web.yaml") }
 
@@ -124,4 +125,29 @@ func `a profile's name is never a path`(name: String, isName: Bool) {
   ] as [(Condition, UInt64, Bool)])
 func `a condition is about bits`(condition: Condition, value: UInt64, holds: Bool) {
   #expect(condition.holds(for: value) == holds)
+}
+
+@Test func `runtimes that make code are declared by name`() throws {
+  #expect(try parse(withSpec("trap: [execve]")).jit == [])
+  #expect(try parse(withSpec("trap: ['@exec-memory']\njit: [v8, hotspot]")).jit == [.v8, .hotspot])
+  #expect(try parse(withSpec("trap: ['@exec-memory', mremap, {syscall: mmap, argument: 2, anySet: 0x6}]\njit: [v8]")).jit == [.v8])
+}
+
+@Test(arguments: [
+  ("trap: ['@exec-memory']\njit: [v9]", "unknown runtime 'v9'; did you mean 'v8'?"),
+  ("trap: ['@exec-memory']\njit: [hot-spot]", "unknown runtime 'hot-spot'; did you mean 'hotspot'?"),
+  ("trap: ['@exec-memory']\njit: [v8, v8]", "'v8' is listed twice"), ("trap: ['@exec-memory']\njit: v8", "must be a list"),
+  ("trap: [execve]\njit: [v8]", "'mmap' is not"),
+  (
+    "trap: [mremap, personality, shmat, {syscall: mmap, argument: 2, anySet: 4}, {syscall: mprotect, argument: 2, anySet: 4}]\njit: [v8]",
+    "'pkey_mprotect' is not"
+  ),
+  (
+    "trap: [mremap, personality, shmat, pkey_mprotect, {syscall: mmap, argument: 2, allSet: 5}, {syscall: mprotect, argument: 2, anySet: 4}]\njit: [v8]",
+    "'mmap' is not"
+  ),
+])
+func `a declaration that cannot be kept is refused`(spec: String, reason: String) {
+  let refusal = #expect(throws: Refusal.self) { try parse(withSpec(spec)) }
+  #expect(refusal.map { "\($0)".contains(reason) } ?? false, "\(String(describing: refusal))")
 }

@@ -57,6 +57,10 @@ import Wire
       finding.sentence(Violation(check: .text, frame: 1, reason: .notImageText(.heap)))
         == "frame 1, which returns to memory without a file, lies in the heap, where no code of the image can be")
     #expect(
+      finding.sentence(Violation(check: .text, frame: 1, reason: .undeclaredJIT(.v8)))
+        == "frame 1, which returns to memory without a file, lies in code that V8 (node) makes at run time, which this profile does not declare: it needs 'jit: [v8]' below spec"
+    )
+    #expect(
       finding.sentence(Unknown(frame: 1, reason: .unknownRegister(6)))
         == "the stack could not be judged beyond frame 1: frame 1, which returns to memory without a file, is unwound by register rbp, whose value is not known there"
     )

@@ -37,8 +37,10 @@ import Wire
   }
 
   @Test func `every message comes back as it was`() throws {
+    let jit = JITMemory(declared: [.v8, .hotspot], ranges: [JITRange(start: 0x1000, end: 0x3000, runtime: .hotspot)], isCopy: true)
     let messages: [Message] = [
-      .ready, .inspect(Request(snapshot: sampleSnapshot(), depth: 512)),
+      .inspect(Request(snapshot: sampleSnapshot(), depth: 512, jit: jit)), .ready,
+      .inspect(Request(snapshot: sampleSnapshot(), depth: 512)),
       .inspect(Request(snapshot: sampleSnapshot(), depth: 512, text: 1, explain: true)), .openMapped(start: 0x1000, end: 0x2000),
       .mapped(errno: 13), .finding(sampleFinding()), .finding(Finding()),
     ]
@@ -51,6 +53,7 @@ import Wire
       .misaligned, .endsElsewhere, .wrongDepth, .noUnwindInfo, .unknownRegister(0), .unknownRegister(16), .badUnwindInfo,
       .unreadableStack, .unreadableImage, .tooDeep, .undecodable, .noRegisters,
     ]
+    for runtime in JITRuntime.allCases { reasons += [.undeclaredJIT(runtime), .unrecordedJIT(runtime), .callsCLibrary(runtime)] }
     for backing in Backing.allCases { reasons += [.notImageText(backing), .outsideOwnStack(backing)] }
     for reason in reasons {
       var finding = Finding()
