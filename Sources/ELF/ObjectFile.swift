@@ -172,6 +172,17 @@ package final class ObjectFile {
     return nil
   }
 
+  /// A note among the first of the file has the four bytes `owner` for a name (ELF gABI 5): what the Go linker marks its programs with is a
+  /// note of its own. It is only a hint: what looks like one at a multiple of four is taken for one.
+  package func hasNote(by owner: [UInt8]) throws(ELFError) -> Bool {
+    for note in notes.prefix(8) where note.count >= 16 {
+      let bytes = try bytes(at: note.offset, count: Int(min(note.count, 4096)))
+      for at in stride(from: 0, through: bytes.count - 16, by: 4)
+      where bytes[at..<(at + 4)].elementsEqual([4, 0, 0, 0]) && bytes[(at + 12)..<(at + 16)].elementsEqual(owner) { return true }
+    }
+    return false
+  }
+
   /// The sections, read once; empty for a file stripped of them.
   package func sections() throws(ELFError) -> [Section] {
     if let sectionList { return try sectionList.get() }

@@ -9,12 +9,15 @@ extension GoTable {
   /// The table of `file`; nil where it has none, i.e. is no Go program.
   ///
   /// Go's own linker gives the table a section of its own. gcc's puts that of a PIE into `.data.rel.ro` (up to Go 1.25). A file without
-  /// section headers is searched.
+  /// section headers is searched where it bears Go's note.
   package static func find(in file: ObjectFile) throws(GoTableError) -> GoTable? {
     let sections: [Section]
     // What cannot be read as section headers are none.
     do throws(ELFError) { sections = try file.sections() } catch { sections = [] }
     if sections.isEmpty {
+      var isMarked = false
+      do throws(ELFError) { isMarked = try file.hasNote(by: Array("Go\0\0".utf8)) } catch { throw .file(error) }
+      guard isMarked else { return nil }
       return try search(file.segments.filter { !$0.isExecutable }.map { AddressRange(start: $0.address, count: $0.fileBytes) }, file)
     }
     if let own = sections.first(where: { [".gopclntab", ".data.rel.ro.gopclntab"].contains($0.name) }) {

@@ -121,12 +121,15 @@ struct GoSample {
     let codeOffset = UInt64(tableOffset + table.count)
     var file = [0x7f, 0x45, 0x4c, 0x46, 2, 1, 1] + [UInt8](repeating: 0, count: 9)
     file +=
-      word(2, 2) + word(62, 2) + word(1, 4) + word(0x401000) + word(64) + word(0) + word(0, 4) + word(64, 2) + word(56, 2) + word(2, 2)
+      word(2, 2) + word(62, 2) + word(1, 4) + word(0x401000) + word(64) + word(0) + word(0, 4) + word(64, 2) + word(56, 2) + word(3, 2)
     file += word(64, 2) + word(0, 2) + word(0, 2)
     func segment(_ flags: UInt64, _ offset: UInt64, _ address: UInt64, _ count: UInt64) -> [UInt8] {
       word(1, 4) + word(flags, 4) + word(offset) + word(address) + word(address) + word(count) + word(count) + word(0x1000)
     }
     file += segment(4, UInt64(tableOffset), 0x50_0200, UInt64(table.count)) + segment(5, codeOffset, 0x40_1000, 32)
+    // PT_NOTE: that of Go's linker, with no id.
+    file += word(4, 4) + word(4, 4) + word(0x1c0) + word(0) + word(0) + word(16) + word(16) + word(4)
+    file += [UInt8](repeating: 0, count: 0x1c0 - file.count) + word(4, 4) + word(0, 4) + word(4, 4) + Array("Go\0\0".utf8)
     file += [UInt8](repeating: 0, count: tableOffset - file.count) + table + [UInt8](repeating: 0x90, count: 32)
     self.file = file
   }
