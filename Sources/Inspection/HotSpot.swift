@@ -36,6 +36,9 @@ struct HotSpot {
     var deoptimisers: [UInt64] = []
     /// Entered by a signal handler, with a return address that is an instruction which was interrupted.
     var isSafepoint = false
+    /// The lowest frame of a virtual thread returns to the start of such a stub, which no call stands before. Its saved rbp is that of the
+    /// frame which carries the thread (hotspot/cpu/x86/continuationFreezeThaw_x86.inline.hpp, patch_caller_links).
+    var isReturnBarrier = false
   }
 
   /// Fields by `Class::name`; `address` of a static one, else `offset`.
@@ -125,6 +128,7 @@ struct HotSpot {
     let size = try memory.word(at: blob &+ offset("CodeBlob::_frame_size"), in: &space) & 0xffff_ffff
     // In words; 0 where a stub has none, and -1 where it has no fixed one.
     var result = Blob(kind: size == 0 || size >= 1 << 20 ? .framePointer : .sized(size * 8), isSafepoint: name == "SafepointBlob")
+    result.isReturnBarrier = name.utf8.starts(with: "StubRoutines (continuation".utf8)
     guard name == "nmethod" else { return result }
     for field in ["CompiledMethod::_deopt_handler_begin", "CompiledMethod::_deopt_mh_handler_begin"] {
       if let at = fields.offsets[field] { result.deoptimisers.append(try memory.word(at: blob &+ at, in: &space)) }

@@ -22,7 +22,7 @@ extension Walk {
       // The interpreter returns to entries of its own, which it pushes without a call (AbstractInterpreter::invoke_return_entry_table).
       return try aboveInterpreted(place, stackPointer, in: &space)
     case .framePointer:
-      if try !followsCall(place.instruction, in: &space) { object(.call, .notAfterCall) }
+      if !blob.isReturnBarrier, try !followsCall(place.instruction, in: &space) { object(.call, .notAfterCall) }
       return try aboveFramePointer(place, stackPointer, by: .codeCache, in: &space)
     case .sized(let size):
       if !wasInterrupted, !blob.deoptimisers.contains(place.instruction), try !followsCall(place.instruction, in: &space) {

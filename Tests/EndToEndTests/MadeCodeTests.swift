@@ -57,6 +57,18 @@ extension EndToEnd {
       try expectSame(["java", source], "java", by: installed)
     }
 
+    @Test func `runs on Java's virtual threads as it does alone`() throws {
+      try Callgate.required()
+      let all = (try? FileManager.default.contentsOfDirectory(atPath: "/usr/lib/jvm")) ?? []
+      let source = Repository.root + "/Tests/InspectionTests/Fixtures/Virtual.java"
+      let able = all.map { "/usr/lib/jvm/\($0)/bin/java" }.first { java in
+        FileManager.default.isExecutableFile(atPath: java) && (try? run([java, source]).output == "190\n") == true
+      }
+      guard let able else { try cancel("no Java 21 or later here") }
+      let installed = try Installed(profiles: Self.profiles)
+      for options in [[], ["-XX:TieredStopAtLevel=1"]] { try expectSame([able] + options + [source], "java", by: installed) }
+    }
+
     @Test(arguments: [
       ("node", ["-e", "console.log(require('child_process').execSync('echo child') + '')"], "jit: [v8]"),
       ("java", [Repository.root + "/Tests/InspectionTests/Fixtures/Everything.java"], "jit: [hotspot]"),
