@@ -42,8 +42,9 @@ package struct StoppedThread: ~Copyable {
   package consuming func release() throws(SyscallError) { try hold.release() }
 }
 
-/// What stands between a stopped thread and its going on.
-private struct Hold: ~Copyable {
+/// What stands between a stopped thread and its going on. Nobody else names it; were it private, the release build's supervisor, which
+/// destroys a StoppedThread in its own module, would not link (Swift 6.3.1).
+package struct Hold: ~Copyable {
   private let tid: CInt
   let signal: CInt
 
