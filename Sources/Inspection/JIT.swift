@@ -123,6 +123,12 @@ extension Walk {
 
   /// `reason`, or what it means where the process runs a runtime that makes code.
   func named(_ reason: Reason, at address: UInt64, in space: inout some AddressSpace) -> Reason {
+    // A fork's stack still holds frames of the code that V8 keeps out of it.
+    if reason == .notImageText(.nothing), !jit.declared.contains(.v8) {
+      do throws(Unreadable) { return try space.code(ofFile: { JITRuntime.v8.isModule($0) }) == nil ? reason : .undeclaredJIT(.v8) } catch {
+        return reason
+      }
+    }
     // In a runtime's own code nothing but a system call, or what the walk refused to take for code, is objected to.
     guard reason == .notImageText(.anonymous), jit.runtime(at: address) == nil else { return reason }
     do throws(Unreadable) {
