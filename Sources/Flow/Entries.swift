@@ -10,8 +10,10 @@ package struct Entries {
   static let maxDataBytes: UInt64 = 16 << 20
   static let maxEntries = 1 << 18
 
-  /// Of each kind that a compiler leaves a trace of.
+  /// What direct calls lead to, and what symbols name: these are functions.
   package let sorted: [ImageAddress]
+  /// What code and data hold the address of: functions, and the targets of jumps through tables.
+  let taken: [ImageAddress]
   /// Where code begins after padding: a function, or a part of one.
   package let afterPadding: [ImageAddress]
   /// Jumps that lead past an entry: from a function to a part of it that was split off, or to another function.
@@ -31,8 +33,9 @@ package struct Entries {
       try sweep.data(segment, &budget)
     }
     try sweep.relocations(&budget)
-    sorted = sweep.found.union(known).sorted()
-    afterPadding = sweep.padded.subtracting(sweep.found).sorted()
+    sorted = sweep.called.union(known).sorted()
+    taken = sweep.taken.sorted()
+    afterPadding = sweep.padded.sorted()
     let sorted = sorted
     jumps = sweep.jumps.filter { Entries.above($0.target, in: sorted) != Entries.above($0.source, in: sorted) }.sorted {
       $0.target < $1.target
@@ -53,35 +56,39 @@ package struct Entries {
   /// Functions that `address` may belong to, the likeliest first: those that begin closest before it, and those that jump to a part that
   /// it lies in.
   package func candidates(for address: ImageAddress) -> [ImageAddress] {
-    let near = Entries.closest(2, below: address, in: sorted)
-    var result = near
-    for target in Entries.targets(of: jumps, below: address, above: near.first) {
-      for source in Entries.closest(1, below: target, in: sorted) where !result.contains(source) { result.append(source) }
+    var result = Entries.closest(2, below: address, in: sorted)
+    let floor = result.first
+    func add(_ starts: [ImageAddress]) { for start in starts where !result.contains(start) { result.append(start) } }
+    add(Entries.closest(2, below: address, in: taken))
+    for jump in Entries.jumps(jumps, below: address, above: floor) {
+      // A part of the function that jumps, or a function that is only ever jumped to.
+      add(Entries.closest(1, below: jump.source, in: sorted))
+      add([jump.target])
     }
-    for start in Entries.closest(3, below: address, in: afterPadding) where !result.contains(start) { result.append(start) }
+    add(Entries.closest(2, below: address, in: afterPadding))
     return result
   }
 
   /// Parts that were split off are short.
   private static let maxPartBytes: UInt64 = 4096
 
-  private static func targets(
-    of jumps: [(target: ImageAddress, source: ImageAddress)], below address: ImageAddress, above floor: ImageAddress?
-  ) -> [ImageAddress] {
+  private static func jumps(
+    _ jumps: [(target: ImageAddress, source: ImageAddress)], below address: ImageAddress, above floor: ImageAddress?
+  ) -> [(target: ImageAddress, source: ImageAddress)] {
     var low = 0
     var high = jumps.count
     while low < high {
       let middle = (low + high) / 2
       if jumps[middle].target <= address { low = middle + 1 } else { high = middle }
     }
-    var sources: [ImageAddress] = []
+    var found: [(target: ImageAddress, source: ImageAddress)] = []
     var index = low - 1
-    while index >= 0, sources.count < 4, address.value - jumps[index].target.value < maxPartBytes {
+    while index >= 0, found.count < 4, address.value - jumps[index].target.value < maxPartBytes {
       if let floor, jumps[index].target < floor { break }
-      if !sources.contains(jumps[index].source) { sources.append(jumps[index].source) }
+      found.append(jumps[index])
       index -= 1
     }
-    return sources
+    return found
   }
 
   private static func closest(_ count: Int, below address: ImageAddress, in list: [ImageAddress]) -> [ImageAddress] {
@@ -107,7 +114,8 @@ private struct Sweep {
   static let maxJumps = 1 << 20
 
   let file: ObjectFile
-  var found: Set<ImageAddress> = []
+  var called: Set<ImageAddress> = []
+  var taken: Set<ImageAddress> = []
   var padded: Set<ImageAddress> = []
   var jumps: [(target: ImageAddress, source: ImageAddress)] = []
 
@@ -143,7 +151,9 @@ private struct Sweep {
 
   private mutating func note(_ operation: Operation, at address: ImageAddress, next: ImageAddress) {
     switch operation.transfer {
-    case .call(let displacement): take(next.value &+ UInt64(bitPattern: displacement))
+    case .call(let displacement):
+      let target = next + UInt64(bitPattern: displacement)
+      if called.count < Entries.maxEntries, file.isExecutable(target) { called.insert(target) }
     case .jump(let displacement), .branch(let displacement):
       let target = next + UInt64(bitPattern: displacement)
       if file.isExecutable(target), jumps.count < Sweep.maxJumps { jumps.append((target, address)) }
@@ -196,6 +206,6 @@ private struct Sweep {
 
   private mutating func take(_ value: UInt64) {
     let address = ImageAddress(value)
-    if found.count < Entries.maxEntries, file.isExecutable(address) { found.insert(address) }
+    if taken.count < Entries.maxEntries, file.isExecutable(address) { taken.insert(address) }
   }
 }

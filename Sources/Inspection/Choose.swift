@@ -34,7 +34,7 @@ extension Walk {
     do throws(UnwindError) { caller = try apply(candidate.row, to: place, code, in: &space) } catch { return nil }
     // Where a thread starts nothing has called.
     guard let returnAddress = caller.returnAddress else { return .possible }
-    guard case .found(let above) = modules.code(at: returnAddress, in: &space) else { return nil }
+    guard case .found(let above) = modules.code(at: returnAddress, .returned, in: &space) else { return nil }
     do throws(UnwindError) {
       if let target = try above.image.directCall(before: above.address), above.image === code.image {
         return target == candidate.entry ? .certain : .possible

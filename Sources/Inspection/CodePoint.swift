@@ -45,6 +45,10 @@ final class CodePoint {
   var objections: [Objection] = []
   /// The function starts at the file's entry point.
   var isEntry = false
+  /// The function makes system calls itself: where its CFI says that nothing called it, a task may start.
+  var isTaskStart = false
+  /// libgcc's `__morestack`: the frame above lies on another stack.
+  var changesStack = false
   /// Where the function's FDE starts.
   var functionStart: ImageAddress?
 

@@ -28,7 +28,7 @@ extension Walk {
   }
 
   /// The chain goes on at `cfa`, on another stack or on this one: where it has not been.
-  private mutating func leave(at stackPointer: UInt64, for cfa: UInt64) throws(Stop) {
+  mutating func leave(at stackPointer: UInt64, for cfa: UInt64) throws(Stop) {
     if var left = stretch {
       if left.ownership == nil || left.ownership == .chosen, !isGoMemory(left.mapping) {
         object(.stack, .outsideOwnStack(left.backing), frame: left.frame)

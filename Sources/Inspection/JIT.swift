@@ -54,7 +54,10 @@ extension Walk {
   /// The frame above one in V8's embedded builtins; nil where `code` is something else. They lie in V8's own file, in one piece of more
   /// than a megabyte without CFI (v8/src/snapshot/embedded).
   mutating func visitEmbedded(_ code: Code, _ place: Place, in space: inout some AddressSpace) throws(Stop) -> Place? {
-    guard place.arrival == .returned, jit.declared.contains(.v8), isEmbedded(code, place) else { return nil }
+    guard isEmbedded(code, place) else { return nil }
+    // Nothing else tells where their frames are: some of them take their callers' arguments off the stack.
+    guard jit.declared.contains(.v8) else { throw .unknown(.undeclaredJIT(.v8)) }
+    guard place.arrival == .returned else { throw .unknown(.noUnwindInfo) }
     guard let stackPointer = place.registers[Registers.rsp] else { throw .unknown(.noRegisters) }
     do throws(UnwindError) {
       if try !code.image.mayFollowCall(code.address), try !code.image.startsBuiltin(code.address) { object(.call, .notAfterCall) }

@@ -34,6 +34,8 @@ extension Image {
       point.unwinding = .row(row, by: .cfi)
       point.functionStart = entry.range.start
       point.isEntry = entry.range.start == file.entry
+      if row.returnAddress == .undefined { point.isTaskStart = try holdsSyscall(entry) }
+      if row.cfa == .register(6, offset: 16) { point.changesStack = try isMoreStack(entry) }
       if arrival == .interrupted, try contradicts(entry, row, budget: &budget) {
         point.unwinding = try flow.row(address, arrival, in: entry.range, &budget).map { .row($0, by: .flow) } ?? .unknown(.badUnwindInfo)
       }
@@ -66,6 +68,17 @@ extension Image {
     case .entry(let entry): return entry.isSignalFrame
     case .gap: return true
     }
+  }
+
+  /// glibc's clone and clone3 begin a new FDE right after their `syscall` instruction.
+  private func holdsSyscall(_ entry: FrameEntry) throws(UnwindError) -> Bool {
+    let start = entry.range.start - 2
+    let code: [UInt8]
+    do throws(ELFError) { code = try file.bytes(at: start, upTo: Int(min(entry.range.count, Image.maxGapBytes)) + 2) } catch {
+      if case .unmapped = error { return true }
+      throw .file(error)
+    }
+    return (0..<max(0, code.count - 1)).contains { Array(code[$0...($0 + 1)]) == Image.syscallInstruction }
   }
 
   /// makecontext(3) has a coroutine's function return to the first byte of a function that takes its stack from rbx, where the pointer to the

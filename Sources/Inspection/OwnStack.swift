@@ -75,7 +75,10 @@ extension Snapshot {
     // A process that has executed a program runs its first thread where the kernel put it, and a thread of a library's has its TLS at its
     // stack's top: what is left is the child of a clone, before it executes anything.
     case (.threadStart, .chosen): return isFirstThread && hasExecuted == false ? nil : .wrongDepth
-    case (.coroutine, _): return nil
+    // A library of coroutines marks the function where they start as makecontext's is: called by nobody, and it makes no system call.
+    // Its stack may share a mapping with what else the program took from the kernel, a thread's TLS too.
+    case (.coroutine, .chosen), (.coroutine, .thread), (.coroutine, .borrowed): return nil
+    case (.coroutine, .main), (.coroutine, .go): return .wrongDepth
     case (.processEntry, .thread), (.processEntry, .borrowed), (.processEntry, .chosen), (.processEntry, .go), (.threadStart, .go):
       return .wrongDepth
     case (.goroutine, _), (.systemStack, _), (.programStart, _), (.goThreadStart, _), (.threadEnd, _):

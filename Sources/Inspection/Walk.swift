@@ -150,23 +150,30 @@ struct Walk {
       return nil
     case .rest(let range): return try follow(range, from: place, in: code, stackPointer, in: &space)
     case .row(let row, let source):
-      return try ascend(from: place, by: row, source, code, isEntry: point.isEntry, in: &space)
+      let end: ChainEnd = point.isEntry ? .processEntry : source == .cfi && !point.isTaskStart ? .coroutine : .threadStart
+      return try ascend(from: place, by: row, source, code, end, changesStack: point.changesStack, in: &space)
     case .candidates(let candidates):
       guard let chosen = choose(among: candidates, from: place, code, in: &space) else { throw .unknown(.noUnwindInfo) }
       current.names?.functionStart = chosen.entry
-      return try ascend(from: place, by: chosen.row, .flow, code, isEntry: chosen.entry == code.image.file.entry, in: &space)
+      let end: ChainEnd = chosen.entry == code.image.file.entry ? .processEntry : .threadStart
+      return try ascend(from: place, by: chosen.row, .flow, code, end, in: &space)
     }
   }
 
-  /// Applies `row`, and goes on to the frame above.
+  /// Applies `row`, and goes on to the frame above; where there is none, `end` is what the chain ends at.
   private mutating func ascend(
-    from place: Place, by row: Row, _ source: FrameSource, _ code: Code, isEntry: Bool, in space: inout some AddressSpace
+    from place: Place, by row: Row, _ source: FrameSource, _ code: Code, _ end: ChainEnd, changesStack: Bool = false,
+    in space: inout some AddressSpace
   ) throws(Stop) -> Place? {
     let stackPointer = place.registers[Registers.rsp] ?? 0
     let caller: Caller
     do throws(UnwindError) { caller = try apply(row, to: place, code, in: &space) } catch { throw .unknown(Reason(error)) }
     guard let returnAddress = caller.returnAddress else {
-      end(isEntry ? .processEntry : .threadStart, stackPointer)
+      self.end(end, stackPointer)
+      return nil
+    }
+    if try isFiberStart(returnAddress, cfa: caller.cfa, in: &space) {
+      self.end(.coroutine, stackPointer)
       return nil
     }
     let next = Place(
@@ -174,6 +181,8 @@ struct Walk {
     unwound(by: row.isSignalFrame ? .signalFrame : source)
     if row.isSignalFrame {
       try cross(to: next, from: stackPointer, in: &space)
+    } else if changesStack {
+      try leave(at: stackPointer, for: caller.cfa)
     } else {
       // vfork keeps its return address in a register, as the child's calls would overwrite the stack's: then nothing is popped.
       var mayStay = false
@@ -192,7 +201,7 @@ struct Walk {
   /// `text`: the place of the frame's address in its file.
   private mutating func locate(_ place: Place, in space: inout some AddressSpace) throws(Stop) -> Code {
     current = Current()
-    switch modules.code(at: place.instruction, in: &space) {
+    switch modules.code(at: place.instruction, place.arrival, in: &space) {
     case .found(let code):
       current.frame.module = code.module
       current.frame.offset = code.address.value

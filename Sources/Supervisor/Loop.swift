@@ -184,7 +184,8 @@ package final class Supervisor {
       }
       let subject = try Trouble.wrap { () throws(SnapshotError) in try Subject.taken(of: notification, by: &copier) }
       let finding = try inspect(subject, notification, trap.syscall)
-      counts.count(finding)
+      // A process that was killed meanwhile has no stack any more: what was found of it says nothing.
+      if finding.isClean || notification.isValid() { counts.count(finding) }
       let memoryCall = MemoryCall(trap.syscall, notification.arguments)
       switch decide(finding, under: plan) {
       case .allow:

@@ -102,7 +102,7 @@ package enum ChainEnd: UInt8, CaseIterable, Sendable {
   case processEntry
   /// Another function whose CFI says so: clone and clone3, where a thread starts.
   case threadStart
-  /// glibc's `__start_context`, which makecontext(3) has a coroutine's function return to.
+  /// Where a coroutine starts: glibc's `__start_context`, which makecontext(3) has its function return to, or another library's like.
   case coroutine
   /// Go: the function that every goroutine starts in.
   case goroutine

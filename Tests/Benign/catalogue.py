@@ -118,7 +118,7 @@ def interpreted():
     yield from script("busybox.sh", "/bin/busybox")
     yield from script("node", "node", command=["node", "{programs}/program.js"], jit=["v8"])
     # Nothing is compiled at run time: what is left of V8 is code of the program's file.
-    yield from script("node-jitless", "node", command=["node", "--jitless", "{programs}/program.js"])
+    yield from script("node-jitless", "node", jit=["v8"], command=["node", "--jitless", "{programs}/program.js"])
     java = ["sh", "-c", "mkdir -p {out} && javac -d {out} Program.java"]
     for variant, options in {"": [], "-interpreted": ["-Xint"], "-c1": ["-XX:TieredStopAtLevel=1"]}.items():
         yield Program(
