@@ -35,7 +35,7 @@ extension Image {
       point.functionStart = entry.range.start
       point.isEntry = entry.range.start == file.entry
       if row.returnAddress == .undefined { point.isTaskStart = try holdsSyscall(entry) }
-      if row.cfa == .register(6, offset: 16) { point.changesStack = try isMoreStack(entry) }
+      if row.cfa == .register(6, offset: 24) { point.changesStack = try isMoreStack(entry) }
       if arrival == .interrupted, try contradicts(entry, row, budget: &budget) {
         point.unwinding = try flow.row(address, arrival, in: entry.range, &budget).map { .row($0, by: .flow) } ?? .unknown(.badUnwindInfo)
       }

@@ -20,17 +20,24 @@ extension Image {
 }
 
 extension Walk {
-  /// How far below the end of its mapping a fiber's first frame lies: Ruby keeps its own note in the page above.
-  private static let maxAboveFiber: UInt64 = 8192
+  /// How far below the end of its mapping a fiber's first frame lies: above it Ruby keeps the stack of its virtual machine, of 128 KiB unless
+  /// RUBY_FIBER_VM_STACK_SIZE says otherwise.
+  private static let maxAboveFiber: UInt64 = 1 << 20
 
-  /// A fiber's first function has a return address of zero, at the top of a stack of its own, below which nothing can be written. No
-  /// table says that it is a start: this is as much as can be told of Ruby's fibers and their like, which write their first frame by hand.
-  /// On a thread's own stack, or in malloc's memory, a chain that a zero cuts short is never taken for one.
-  func isFiberStart(_ caller: UInt64, cfa: UInt64, in space: inout some AddressSpace) throws(Stop) -> Bool {
+  /// The first function of a Ruby fiber has a return address of zero (coroutine/amd64/Context.h writes it so), on a stack of its own with a
+  /// page below it that nothing can be written to. No table says that it is a start; on a thread's own stack, in malloc's memory, or in
+  /// another library's code, a chain that a zero cuts short is never taken for one.
+  func isFiberStart(_ caller: UInt64, cfa: UInt64, _ code: Code, in space: inout some AddressSpace) throws(Stop) -> Bool {
     guard caller == 0, let stretch, stretch.ownership == .chosen || stretch.ownership == .borrowed, stretch.backing == .anonymous,
-      cfa <= stretch.mapping.end, stretch.mapping.end - cfa <= Walk.maxAboveFiber, stretch.mapping.start > 0
+      isRuby(code), cfa <= stretch.mapping.end, stretch.mapping.end - cfa <= Walk.maxAboveFiber, stretch.mapping.start > 0
     else { return false }
     guard let guarding = try mapping(at: stretch.mapping.start - 1, in: &space) else { return false }
     return !guarding.isReadable && !guarding.isWritable && !guarding.isExecutable
+  }
+
+  private func isRuby(_ code: Code) -> Bool {
+    guard Int(code.module) < modules.list.count else { return false }
+    let name = modules.list[Int(code.module)].path.utf8.split(separator: UInt8(ascii: "/")).last ?? "".utf8[...]
+    return name.starts(with: "libruby".utf8) || name.starts(with: "ruby".utf8)
   }
 }

@@ -172,7 +172,7 @@ struct Walk {
       self.end(end, stackPointer)
       return nil
     }
-    if try isFiberStart(returnAddress, cfa: caller.cfa, in: &space) {
+    if try isFiberStart(returnAddress, cfa: caller.cfa, code, in: &space) {
       self.end(.coroutine, stackPointer)
       return nil
     }
