@@ -36,8 +36,8 @@ package struct Entries {
     sorted = sweep.called.union(known).sorted()
     taken = sweep.taken.sorted()
     afterPadding = sweep.padded.sorted()
-    let sorted = sorted
-    jumps = sweep.jumps.filter { Entries.above($0.target, in: sorted) != Entries.above($0.source, in: sorted) }.sorted {
+    let all = sweep.called.union(known).union(sweep.taken).sorted()
+    jumps = sweep.jumps.filter { Entries.above($0.target, in: all) != Entries.above($0.source, in: all) }.sorted {
       $0.target < $1.target
     }
   }
@@ -63,6 +63,7 @@ package struct Entries {
     for jump in Entries.jumps(jumps, below: address, above: floor) {
       // A part of the function that jumps, or a function that is only ever jumped to.
       add(Entries.closest(1, below: jump.source, in: sorted))
+      add(Entries.closest(1, below: jump.source, in: taken))
       add([jump.target])
     }
     add(Entries.closest(2, below: address, in: afterPadding))

@@ -30,14 +30,12 @@ struct Modules {
   /// Where the code at `address` lies in its file, if it is code of a file at all: in a mapping that is executable and not
   /// writable, backed by a file that is still there, within an executable segment of that file.
   mutating func code(at address: UInt64, _ arrival: Arrival, in space: inout some AddressSpace) -> Answer {
-    // A call may be the last instruction of all: what lies there is found by the byte before.
-    guard arrival == .returned, address > 0 else { return code(at: address, in: &space) }
-    switch code(at: address - 1, in: &space) {
-    case .found(var code):
-      code.address = code.address + 1
-      return .found(code)
-    case let answer: return answer
-    }
+    let answer = code(at: address, in: &space)
+    if case .found = answer { return answer }
+    // A call may be the last instruction of a segment: then the address after it is none of its.
+    guard arrival == .returned, address > 0, case .found(var code) = code(at: address - 1, in: &space) else { return answer }
+    code.address = code.address + 1
+    return .found(code)
   }
 
   mutating func code(at address: UInt64, in space: inout some AddressSpace) -> Answer {

@@ -49,8 +49,9 @@ func `a trusted container gets the exact arguments and an untouched bundle`(word
   #expect(section["architectures"] == .array([.string("SCMP_ARCH_X86_64")]))
   let flags: JSONValue? = installation.hasBPF ? .array([.string("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV")]) : nil
   #expect(section["flags"] == flags)
-  let directory = try #require(installation.stateDirectories.first)
-  #expect(section["listenerPath"] == .string("\(directory)/listener.sock"))
+  // The directory itself may be gone by now: the runtime of this test ends without handing a listener over.
+  let listener = section["listenerPath"]?.text ?? ""
+  #expect(listener.hasPrefix("\(installation.base)/\(installation.id.prefix(32))") && listener.hasSuffix("/listener.sock"), "\(listener)")
   var linux = try #require(started["linux"])
   linux["seccomp"] = nil
   started["linux"] = linux

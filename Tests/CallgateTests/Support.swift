@@ -68,7 +68,7 @@ final class Installation {
   func read(_ name: String) throws -> String { try String(contentsOf: prefix.appending(path: name), encoding: .utf8) }
   func exists(_ name: String) -> Bool { FileManager.default.fileExists(atPath: prefix.appending(path: name).path) }
 
-  private var base: String {
+  var base: String {
     geteuid() == 0 ? "/run/callgate" : "\(ProcessInfo.processInfo.environment["XDG_RUNTIME_DIR"] ?? "/nowhere")/callgate"
   }
 
