@@ -85,7 +85,7 @@ package final class Examiner {
 
   private func inspect(_ held: borrowing HeldThread, _ handle: borrowing PidFD) throws(Refusal) -> Finding {
     let inspector = try currentInspector()
-    let request = Request(snapshot: held.snapshot, depth: Examiner.depth, explain: true)
+    let request = Request(snapshot: held.snapshot, depth: Examiner.depth, explain: true, jit: JITMemory.assumed(of: held.snapshot.process))
     do throws(InspectorError) {
       return try inspector.inspect(request, memory: held.memory, map: held.map, opener: opener) { handle.isAlive }
     } catch {

@@ -79,6 +79,11 @@ struct Stack: ParsableCommand {
     }
     if seen.hasMoved { notes.append("it could not be stopped, and went on meanwhile: its frames may be of more than one moment") }
     if seen.call == restartSyscall { notes.append("restart_syscall is the rest of a wait that was interrupted before") }
+    if seen.finding.sources[.framePointer] + seen.finding.sources[.codeCache] > 0 {
+      notes.append(
+        "code made at run time is taken for its runtime's here; in a container a profile has to declare the runtime (jit), and its supervisor "
+          + "has to have seen the code being made")
+    }
     return ThreadReport(
       thread: seen.thread, command: escaped(seen.command), state: seen.state.rawValue,
       call: seen.call.map { callNames[$0] ?? "system call \($0)" }, notes: notes, finding: seen.finding,
