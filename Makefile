@@ -78,6 +78,7 @@ install:
 	for example in packaging/*/*.toml packaging/*/*.conf; do \
 	  if [ -e "$$example" ]; then install -D -m 644 "$$example" $(INSTALLED)/share/callgate/"$$example"; fi; done
 	if [ -e README.md ]; then install -m 644 README.md $(INSTALLED)/share/doc/callgate; fi
+	if [ -d docs ]; then cp -R --no-preserve=ownership,mode docs $(INSTALLED)/share/doc/callgate; fi
 
 uninstall:
 	rm -f $(INSTALLED)/bin/callgate $(INSTALLED)/bin/callgatectl
