@@ -167,10 +167,9 @@ extension Image {
     try budget.spend(code.count)
     var offset = 0
     var deep: Int64 = 8
-    while let instruction = decoder.instruction(at: offset, in: code), function.start + UInt64(offset + instruction.length) <= lookup {
-      let bytes = code[offset..<(offset + instruction.length)]
+    while let instruction = assembler.assembly(at: offset, in: code), function.start + UInt64(offset + instruction.length) <= lookup {
       offset += instruction.length
-      guard let operation = Operation(Array(bytes)) else { continue }
+      guard let operation = GoInstruction(instruction) else { continue }
       switch operation {
       case .push(.register(Registers.rbp)): return -(deep + 8)
       case .push, .pushFlags: deep += 8
@@ -218,8 +217,8 @@ extension Image {
     do throws(ELFError) { code = try file.bytes(at: start, upTo: Int(end.value - start.value) + 16) } catch { throw .file(error) }
     try budget.spend(code.count)
     var offset = 0
-    while let instruction = decoder.instruction(at: offset, in: code), start + UInt64(offset + instruction.length) <= end + 1 {
-      switch Operation(Array(code[offset..<(offset + instruction.length)])) {
+    while let instruction = assembler.assembly(at: offset, in: code), start + UInt64(offset + instruction.length) <= end + 1 {
+      switch GoInstruction(instruction) {
       case .push, .pushFlags: moved.depth &+= 8
       case .pop(let number) where number != Registers.rsp: moved.depth &-= 8
       case .popFlags: moved.depth &-= 8

@@ -20,6 +20,7 @@ package final class Image {
   package let file: ObjectFile
   let decoder = Decoder()
   var frames: FrameTable
+  let assembler = OperationDecoder()
   let flow: FlowPoints
   private var points: [Key: CodePoint] = [:]
   private var shownBuildID: String?

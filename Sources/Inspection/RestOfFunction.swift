@@ -51,9 +51,9 @@ struct RestOfFunction {
       let code: [UInt8]
       do throws(ELFError) { code = try image.file.bytes(at: at, upTo: 16) } catch { throw .file(error) }
       try budget.spend(code.count)
-      guard let instruction = image.decoder.instruction(at: 0, in: code),
-        let operation = Operation(Array(code[..<instruction.length]))
-      else { throw .unsupported(.instructions) }
+      guard let instruction = image.assembler.assembly(at: 0, in: code), let operation = GoInstruction(instruction) else {
+        throw .unsupported(.instructions)
+      }
       let next = at + UInt64(instruction.length)
       if operation.setsStackPointer { isElsewhere = true }
       switch operation {
@@ -80,7 +80,7 @@ struct RestOfFunction {
   }
 
   private mutating func apply(
-    _ operation: Operation, next: ImageAddress, _ memory: (UInt64) throws(UnwindError) -> UInt64
+    _ operation: GoInstruction, next: ImageAddress, _ memory: (UInt64) throws(UnwindError) -> UInt64
   ) throws(UnwindError) {
     switch operation {
     case .move(let target, let source, let isWide):
@@ -120,7 +120,7 @@ struct RestOfFunction {
     isZero = nil
   }
 
-  private func combined(_ kind: Operation.Arithmetic, _ a: UInt64?, _ b: UInt64?, isSame: Bool) -> UInt64? {
+  private func combined(_ kind: GoInstruction.Arithmetic, _ a: UInt64?, _ b: UInt64?, isSame: Bool) -> UInt64? {
     if isSame, kind == .exclusiveOr || kind == .subtract || kind == .compare { return 0 }
     guard let a, let b else { return nil }
     return switch kind {
@@ -134,7 +134,7 @@ struct RestOfFunction {
 
   // MARK: - Operands
 
-  private func address(of place: Operation.Place, _ next: ImageAddress) -> UInt64? {
+  private func address(of place: GoInstruction.Place, _ next: ImageAddress) -> UInt64? {
     var sum = UInt64(bitPattern: place.displacement)
     if place.isRelative { sum = sum &+ next.value &+ bias }
     if let base = place.base {
@@ -149,12 +149,13 @@ struct RestOfFunction {
   }
 
   private func value(
-    _ operand: Operation.Operand, _ isWide: Bool, _ next: ImageAddress, _ memory: (UInt64) throws(UnwindError) -> UInt64
+    _ operand: GoInstruction.Operand, _ isWide: Bool, _ next: ImageAddress, _ memory: (UInt64) throws(UnwindError) -> UInt64
   ) throws(UnwindError) -> UInt64? {
     let whole: UInt64?
     switch operand {
     case .constant(let value): whole = value
     case .register(let number): whole = registers[number]
+    case .unknown: return nil
     case .memory(let place):
       guard let address = address(of: place, next) else { return nil }
       whole = if let word = written[address] { word } else { try memory(address) }
@@ -163,7 +164,7 @@ struct RestOfFunction {
   }
 
   private mutating func set(
-    _ operand: Operation.Operand, to value: UInt64?, _ isWide: Bool, _ next: ImageAddress
+    _ operand: GoInstruction.Operand, to value: UInt64?, _ isWide: Bool, _ next: ImageAddress
   ) throws(UnwindError) {
     switch operand {
     case .register(let number): registers[number] = value
@@ -172,7 +173,7 @@ struct RestOfFunction {
       guard let address = address(of: place, next) else { throw .unsupported(.instructions) }
       // Half a word is nothing that SP comes from.
       try write(isWide ? value : nil, at: address)
-    case .constant: throw .unsupported(.instructions)
+    case .constant, .unknown: throw .unsupported(.instructions)
     }
   }
 

@@ -47,7 +47,7 @@ private import CZydis
     return mask
   }
 
-  private func isWritten(_ index: Int) -> Bool {
+  func isWritten(_ index: Int) -> Bool {
     let writes = UInt8(truncatingIfNeeded: ZYDIS_OPERAND_ACTION_MASK_WRITE.rawValue)
     return unsafe operands[index].actions & writes != 0
   }
@@ -61,16 +61,57 @@ private import CZydis
   /// The whole 64-bit register that the operand is.
   private func wide(_ index: Int) -> UInt8? { unsafe operands[index].size == 64 ? number(index) : nil }
 
+  var visibleOperands: Int { unsafe min(Int(decoded.operand_count_visible), Self.operandCount) }
+
+  func bits(_ index: Int) -> Int { unsafe Int(operands[index].size) }
+
+  func operand(_ index: Int) -> Operand {
+    if let value = constant(index) { return .constant(value) }
+    if let number = number(index) { return .register(number) }
+    if let memory = memory(index) { return .memory(memory, isThreadLocal: false) }
+    if let memory = memory(index, in: ZYDIS_REGISTER_FS) { return .memory(memory, isThreadLocal: true) }
+    return .other
+  }
+
+  var mnemonic: Assembly.Mnemonic {
+    switch unsafe decoded.mnemonic {
+    case ZYDIS_MNEMONIC_MOV: .mov
+    case ZYDIS_MNEMONIC_LEA: .lea
+    case ZYDIS_MNEMONIC_ADD: .add
+    case ZYDIS_MNEMONIC_SUB: .sub
+    case ZYDIS_MNEMONIC_AND: .and
+    case ZYDIS_MNEMONIC_OR: .or
+    case ZYDIS_MNEMONIC_XOR: .xor
+    case ZYDIS_MNEMONIC_CMP: .cmp
+    case ZYDIS_MNEMONIC_TEST: .test
+    case ZYDIS_MNEMONIC_PUSH: .push
+    case ZYDIS_MNEMONIC_PUSHFQ: .pushf
+    case ZYDIS_MNEMONIC_POP: .pop
+    case ZYDIS_MNEMONIC_POPFQ: .popf
+    case ZYDIS_MNEMONIC_JZ: .jz
+    case ZYDIS_MNEMONIC_JNZ: .jnz
+    case ZYDIS_MNEMONIC_JMP: .jmp
+    case ZYDIS_MNEMONIC_CALL: .call
+    case ZYDIS_MNEMONIC_RET: .ret
+    case ZYDIS_MNEMONIC_HLT, ZYDIS_MNEMONIC_UD0, ZYDIS_MNEMONIC_UD1, ZYDIS_MNEMONIC_UD2, ZYDIS_MNEMONIC_INT3: .stop
+    default: .other
+    }
+  }
+
   private func constant(_ index: Int) -> Int64? {
     guard unsafe operands[index].type == ZYDIS_OPERAND_TYPE_IMMEDIATE else { return nil }
     return unsafe operands[index].imm.value.s
   }
 
-  private func memory(_ index: Int) -> Memory? {
+  /// In `segment`, or where segments mean nothing: fs and gs have bases of their own.
+  private func memory(_ index: Int, in segment: ZydisRegister? = nil) -> Memory? {
     guard unsafe operands[index].type == ZYDIS_OPERAND_TYPE_MEMORY else { return nil }
     let memory = unsafe operands[index].mem
-    // fs and gs have bases of their own.
-    guard memory.segment != ZYDIS_REGISTER_FS, memory.segment != ZYDIS_REGISTER_GS else { return nil }
+    if let segment {
+      guard memory.segment == segment else { return nil }
+    } else {
+      guard memory.segment != ZYDIS_REGISTER_FS, memory.segment != ZYDIS_REGISTER_GS else { return nil }
+    }
     let base: Memory.Base
     if memory.base == ZYDIS_REGISTER_RIP {
       base = .instruction
