@@ -7,13 +7,14 @@ let isFuzzed = Context.environment["CALLGATE_FUZZ"] == "1"
 // The package reads from the bottom up as the data flows: bytes and text, then the parsers and the kernel, then what is decided
 // on them, then the programs. An arrow only ever points down; `make lint` builds with the check that enforces it.
 
-let settings: [SwiftSetting] = [
-  .strictMemorySafety(),
-  .enableUpcomingFeature("ExistentialAny"),
-  .enableUpcomingFeature("InternalImportsByDefault"),
-  .enableUpcomingFeature("MemberImportVisibility"),
-  .treatAllWarnings(as: .error),
-] + (isFuzzed ? [.unsafeFlags(["-sanitize=fuzzer"])] : [])
+let settings: [SwiftSetting] =
+  [
+    .strictMemorySafety(),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+  ] + (isFuzzed ? [.unsafeFlags(["-sanitize=fuzzer"])] : [])
 
 func library(_ name: String, uses dependencies: [Target.Dependency] = [], also extra: [SwiftSetting] = []) -> Target {
   .target(name: name, dependencies: dependencies, swiftSettings: settings + extra)

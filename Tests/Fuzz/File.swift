@@ -29,7 +29,8 @@ struct File {
     let (sections, count) = sections()
     var file: [UInt8] = [0x7f, 0x45, 0x4c, 0x46, 2, 1, 1] + [UInt8](repeating: 0, count: 9)
     file += le(UInt16(isFixed ? 2 : 3)) + le(UInt16(62)) + le(UInt32(1)) + le(entry) + le(UInt64(64)) + le(UInt64(0x800)) + le(UInt32(0))
-    file += le(UInt16(64)) + le(UInt16(56)) + le(UInt16(programs.count / 56)) + le(UInt16(64)) + le(UInt16(count)) + le(UInt16(0)) + programs
+    file +=
+      le(UInt16(64)) + le(UInt16(56)) + le(UInt16(programs.count / 56)) + le(UInt16(64)) + le(UInt16(count)) + le(UInt16(0)) + programs
     fill(&file, to: 0x400)
     file += le(UInt32(4)) + le(UInt32(0)) + le(UInt32(4)) + Array("Go\0\0".utf8)
     fill(&file, to: 0x800)

@@ -16,9 +16,10 @@ func fuzzFlow(_ bytes: ArraySlice<UInt8>) {
   let bounds = AddressRange(start: ImageAddress(File.codeAddress), count: flags & 2 == 0 ? UInt64(file.code.count) : 1 << 40)
   let extent = flags & 4 == 0 ? bounds : AddressRange(start: start, count: UInt64(file.code.count / 2))
 
+  let known = object.isExecutable(start) ? [start] : []
   var budget = Budget(1 << 20)
   guard
-    let found = attempt({ () throws(UnwindError) in try Entries(of: object, known: [start], decoder: decoder, budget: &budget) })
+    let found = attempt({ () throws(UnwindError) in try Entries(of: object, known: known, decoder: decoder, budget: &budget) })
   else { return check(budget.left < 1 << 20, "nothing is refused unseen") }
   check(zip(found.sorted, found.sorted.dropFirst()).allSatisfy { $0 < $1 }, "entries rise")
   check(found.afterPadding.allSatisfy { object.isExecutable($0) }, "entries are code")

@@ -30,7 +30,8 @@ private func read(_ table: GoTable) {
     var address = function.start
     for _ in 0..<32 where address < function.end {
       guard let depth = attempt({ () throws(GoTableError) in try table.depth(at: address, in: function) }) ?? nil else { break }
-      check(depth.start <= address && address < depth.end && depth.end <= function.end, "a depth holds its address, and lies in its function")
+      check(
+        depth.start <= address && address < depth.end && depth.end <= function.end, "a depth holds its address, and lies in its function")
       address = depth.end
     }
     for address in [function.start, function.end - 1, function.end, ImageAddress(.max)] {

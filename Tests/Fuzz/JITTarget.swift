@@ -48,7 +48,9 @@ private func codeCache() -> [UInt8] {
   table += le(text("CodeCache")) + le(text("_heaps")) + le(UInt64(0)) + le(UInt64(1)) + le(UInt64(0)) + le(base + 0xcf8)
   let name = text("nmethod")
   var memory = [UInt8](repeating: 0, count: 0x1000)
-  func put(_ bytes: [UInt8], at place: UInt64) { memory.replaceSubrange(Int(place - base)..<(Int(place - base) + bytes.count), with: bytes) }
+  func put(_ bytes: [UInt8], at place: UInt64) {
+    memory.replaceSubrange(Int(place - base)..<(Int(place - base) + bytes.count), with: bytes)
+  }
   put(le(base + 8) + table, at: base)
   put(texts, at: base + 0x600)
   put(le(heapList), at: base + 0xcf8)
