@@ -3,6 +3,7 @@
 # make benign          programs of every kind, without callgate and under it: the same, and every stack understood
 # make attacks         every attack, without callgate and under it
 # make test            every test; make lint, make format
+# make fuzz            every fuzz target for FUZZ_SECONDS=60 each; make fuzz FUZZ=cfi for one
 # make install         DESTDIR= and PREFIX=/usr; make uninstall takes away what install put there
 # make dependencies    what is missing for the build, with apt; make test-dependencies: for the tests and the demo as well
 
@@ -17,7 +18,7 @@ MULTIARCH := $(shell gcc -print-multiarch 2>/dev/null)
 
 INSTALLED := $(DESTDIR)$(PREFIX)
 
-.PHONY: all programs bpf dependencies test-dependencies demo attacks test lint format install uninstall clean
+.PHONY: all programs bpf dependencies test-dependencies demo attacks test fuzz lint format install uninstall clean
 
 all: programs bpf
 
@@ -56,12 +57,16 @@ benign: test-dependencies all
 test: test-dependencies all
 	CALLGATE_PROGRAMS=$(PROGRAMS) Tests/run $(TEST_FLAGS)
 
+FUZZ_SECONDS ?= 60
+fuzz: test-dependencies
+	Tests/Fuzz/run $(FUZZ_SECONDS) $(FUZZ)
+
 lint: dependencies
 	swift format lint --strict --recursive Package.swift Sources Tests
 	packaging/check-imports
 	swift build --explicit-target-dependency-import-check error
 	@if command -v shellcheck >/dev/null; then \
-	  shellcheck $$(grep -lE '^#!/bin/(ba)?sh' .ci/run Tests/run packaging/* Tests/EndToEnd/* Tests/Demo/* 2>/dev/null); \
+	  shellcheck $$(grep -lE '^#!/bin/(ba)?sh' .ci/run Tests/run Tests/Fuzz/run Tests/Fuzz/seeds packaging/* Tests/EndToEnd/* Tests/Demo/* 2>/dev/null); \
 	else echo "no shellcheck here: the shell scripts are not checked"; fi
 
 format:

@@ -1,16 +1,20 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
+/// `make fuzz`: all that is fuzzed is compiled so that libFuzzer sees which way it takes, and the program that feeds it is there.
+let isFuzzed = Context.environment["CALLGATE_FUZZ"] == "1"
+
 // The package reads from the bottom up as the data flows: bytes and text, then the parsers and the kernel, then what is decided
 // on them, then the programs. An arrow only ever points down; `make lint` builds with the check that enforces it.
 
-let settings: [SwiftSetting] = [
-  .strictMemorySafety(),
-  .enableUpcomingFeature("ExistentialAny"),
-  .enableUpcomingFeature("InternalImportsByDefault"),
-  .enableUpcomingFeature("MemberImportVisibility"),
-  .treatAllWarnings(as: .error),
-]
+let settings: [SwiftSetting] =
+  [
+    .strictMemorySafety(),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+  ] + (isFuzzed ? [.unsafeFlags(["-sanitize=fuzzer"])] : [])
 
 func library(_ name: String, uses dependencies: [Target.Dependency] = [], also extra: [SwiftSetting] = []) -> Target {
   .target(name: name, dependencies: dependencies, swiftSettings: settings + extra)
@@ -111,3 +115,10 @@ let package = Package(
     tests("ReportTests", uses: ["Diagnostics", "JSON", "Report", "Wire"]),
   ]
 )
+
+if isFuzzed {
+  package.targets.append(
+    .executableTarget(
+      name: "fuzz", dependencies: ["ELF", "Flow", "Go", "Inspection", "Samples", "Unwind", "Wire", "X86"], path: "Tests/Fuzz",
+      exclude: ["run", "seeds"], swiftSettings: settings, linkerSettings: [.unsafeFlags(["-sanitize=fuzzer", "-use-ld=lld"])]))
+}

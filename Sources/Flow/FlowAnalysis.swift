@@ -12,6 +12,9 @@ package struct FlowAnalysis {
   static let maxInstructions = 1 << 18
   /// Calls that do not return, of one function, found one by one.
   static let maxRestarts = 32
+  /// One for each instruction that changes something; some 100 MB, and as much for what they know of the stack.
+  static let maxStates = 1 << 18
+  static let maxKeptSlots = 1 << 21
 
   struct Edge {
     var target: ImageAddress
@@ -38,7 +41,9 @@ package struct FlowAnalysis {
   private var returns: [Edge] = []
   private var nextReturn = 0
   private var withoutReturn: Set<ImageAddress> = []
-  var unresolved: [Int] = []
+  /// What holds at all jumps that could not be resolved.
+  var unresolved: State?
+  private var keptSlots = 0
   private var mustRestart = false
   var boundaries: Set<ImageAddress>?
   /// Two ways meet with different depths: there SP is not known.
@@ -66,7 +71,8 @@ package struct FlowAnalysis {
 
   private mutating func run(_ budget: inout Budget) throws(UnwindError) {
     mustRestart = false
-    (visited, calls, afterCall, states, unresolved) = ([:], [:], [:], [State()], [])
+    (visited, calls, afterCall, states, unresolved) = ([:], [:], [:], [State()], nil)
+    keptSlots = 0
     (ways, returns, nextReturn) = ([Edge(target: entry, state: 0, call: nil)], [], 0)
     try followAll(&budget)
     // A jump that could not be resolved goes somewhere within the function: to what nothing else reaches.
@@ -96,7 +102,7 @@ package struct FlowAnalysis {
     while bounds.contains(address) {
       if let known = visited[address] {
         if known == index { return }
-        guard let met = meet(known, index, at: address, call), met != known else { return }
+        guard let met = try meet(known, index, at: address, call, &budget), met != known else { return }
         (index, call) = (met, nil)
       } else {
         guard visited.count < FlowAnalysis.maxInstructions else { throw .exhausted }
@@ -121,7 +127,7 @@ package struct FlowAnalysis {
         let target = next + UInt64(bitPattern: displacement)
         if target == entry || !isEntry(target) { ways.append(Edge(target: target, state: index, call: nil)) }
       case .call, .callIndirect:
-        calls[next] = calls[next].map { merged($0, index) } ?? index
+        calls[next] = if let known = calls[next] { try merged(known, index, &budget) } else { index }
         returns.append(Edge(target: next, state: index, call: next))
         return
       case .jumpRegister, .jumpMemory:
@@ -148,7 +154,7 @@ package struct FlowAnalysis {
       state = before
       state.forget(try written(by: next + UInt64(bitPattern: displacement), &budget))
     }
-    return state == states[index] ? index : keep(state)
+    return state == states[index] ? index : try keep(state, &budget)
   }
 
   /// The registers that a function changes which calls nothing and goes on nowhere else; all that calls may change for any other.
@@ -177,8 +183,11 @@ package struct FlowAnalysis {
   }
 
   /// Two ways meet at `address`; nil where the new one does not exist.
-  private mutating func meet(_ known: Int, _ new: Int, at address: ImageAddress, _ call: ImageAddress?) -> Int? {
+  private mutating func meet(
+    _ known: Int, _ new: Int, at address: ImageAddress, _ call: ImageAddress?, _ budget: inout Budget
+  ) throws(UnwindError) -> Int? {
     let (a, b) = (states[known], states[new])
+    try budget.spend(a.costOfMeeting(b))
     let met = a.meeting(b)
     // A function with a frame pointer may well have taken different amounts of stack (alloca).
     if a.stackPointer != b.stackPointer, !met.keepsFrame, a.cfa != nil, b.cfa != nil {
@@ -193,15 +202,19 @@ package struct FlowAnalysis {
       }
       conflicts += 1
     }
-    return met == a ? known : keep(met)
+    return met == a ? known : try keep(met, &budget)
   }
 
-  private mutating func merged(_ known: Int, _ new: Int) -> Int {
+  private mutating func merged(_ known: Int, _ new: Int, _ budget: inout Budget) throws(UnwindError) -> Int {
+    try budget.spend(states[known].costOfMeeting(states[new]))
     let met = states[known].meeting(states[new])
-    return met == states[known] ? known : keep(met)
+    return met == states[known] ? known : try keep(met, &budget)
   }
 
-  mutating func keep(_ state: State) -> Int {
+  mutating func keep(_ state: State, _ budget: inout Budget) throws(UnwindError) -> Int {
+    keptSlots += state.slots.count
+    guard states.count < FlowAnalysis.maxStates, keptSlots <= FlowAnalysis.maxKeptSlots else { throw .exhausted }
+    try budget.spend(state.costOfKeeping)
     states.append(state)
     return states.count - 1
   }

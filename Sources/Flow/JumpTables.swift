@@ -24,7 +24,10 @@ extension FlowAnalysis {
     }
     for target in targets { ways.append(Edge(target: target, state: index, call: nil)) }
     // With everything taken off the stack it is a call in the place of a return.
-    if targets.isEmpty, state.stackPointer != .frame(-8) { unresolved.append(index) }
+    if targets.isEmpty, state.stackPointer != .frame(-8) {
+      if let known = unresolved { try budget.spend(known.costOfMeeting(state)) }
+      unresolved = unresolved?.meeting(state) ?? state
+    }
   }
 
   /// The comparison before the jump says how many entries there are; some of them may lead to parts of the function that were split off.
@@ -75,9 +78,7 @@ extension FlowAnalysis {
 
   /// The first instruction that nothing has reached, where a jump that was not resolved may lead.
   mutating func unreached(_ budget: inout Budget) throws(UnwindError) -> Edge? {
-    guard let first = unresolved.first else { return nil }
-    let state = unresolved.dropFirst().reduce(states[first]) { $0.meeting(states[$1]) }
-    guard state.stackPointer != .unknown || state[6] != .unknown else { return nil }
+    guard let state = unresolved, state.stackPointer != .unknown || state[6] != .unknown else { return nil }
     var address = entry
     while extent.contains(address) {
       let found: Operation?
@@ -85,7 +86,7 @@ extension FlowAnalysis {
       guard let operation = found else { return nil }
       try budget.spend(operation.length)
       if visited[address] == nil, !operation.isPadding {
-        return Edge(target: address, state: keep(state), call: nil)
+        return Edge(target: address, state: try keep(state, &budget), call: nil)
       }
       address = address + UInt64(operation.length)
     }

@@ -89,6 +89,10 @@ struct State: Equatable {
     }
   }
 
+  /// What a state takes, and two of them to be compared, in the budget's units: sixteen registers, and the slots.
+  var costOfKeeping: Int { 8 + 2 * slots.count }
+  func costOfMeeting(_ other: State) -> Int { 8 + slots.count * other.slots.count / 4 }
+
   /// What holds on both of two ways to one instruction.
   func meeting(_ other: State) -> State {
     if self == other { return self }

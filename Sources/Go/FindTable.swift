@@ -35,7 +35,7 @@ extension GoTable {
       // The linker aligns the table to 32 bytes, since 1.26 to 8.
       var at = ImageAddress((range.start.value &+ 7) & ~7)
       while range.contains(at), left > 0 {
-        let wanted = min(UInt64(window), range.count - (at.value - range.start.value), left)
+        let wanted = min(UInt64(window), range.count - (at.value &- range.start.value), left)
         let bytes: [UInt8]
         do throws(ELFError) { bytes = try file.bytes(at: at, upTo: Int(wanted)) } catch { break }
         for offset in candidates(in: bytes) {

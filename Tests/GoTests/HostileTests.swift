@@ -46,6 +46,22 @@ import Testing
     }
   }
 
+  @Test func `a section at the end of the address space is searched without wrapping`() {
+    func word(_ value: UInt64, _ count: Int = 8) -> [UInt8] { (0..<count).map { UInt8(truncatingIfNeeded: value >> UInt64(8 * $0)) } }
+    var file = GoSample(version: 0xffff_fff1).file
+    let names = [0] + Array(".go.buildinfo".utf8) + [0] + Array(".rodata".utf8) + [0]
+    let namesAt = UInt64(file.count)
+    file += names
+    let sectionsAt = UInt64(file.count)
+    func section(_ name: UInt64, _ address: UInt64, _ offset: UInt64, _ count: UInt64) -> [UInt8] {
+      word(name, 4) + word(1, 4) + word(0) + word(address) + word(offset) + word(count) + word(0) + word(0) + word(0)
+    }
+    file += section(0, 0, namesAt, UInt64(names.count)) + section(1, 0, 0, 0) + section(15, .max - 2, 0, 100)
+    file.replaceSubrange(40..<48, with: word(sectionsAt))
+    file.replaceSubrange(60..<64, with: word(3, 2) + word(0, 2))
+    readEverything(file)
+  }
+
   @Test(arguments: [0xffff_fffb, 0xffff_fffa, 0xffff_fff0, 0xffff_fff1] as [UInt32])
   func `each version's layout is read`(version: UInt32) throws {
     let file = try ObjectFile(Source(GoSample(version: version).file))
