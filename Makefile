@@ -18,7 +18,7 @@ MULTIARCH := $(shell gcc -print-multiarch 2>/dev/null)
 
 INSTALLED := $(DESTDIR)$(PREFIX)
 
-.PHONY: all programs bpf dependencies test-dependencies demo attacks test fuzz lint format install uninstall clean
+.PHONY: all programs bpf dependencies test-dependencies demo benign attacks test fuzz lint format install uninstall clean
 
 all: programs bpf
 
