@@ -5,7 +5,7 @@ import Testing
 import Unwind
 import X86
 
-/// Code that is written to be slow to follow costs no more than the budget: each was found by fuzzing.
+/// Code that is written to be slow to follow costs no more than the budget.
 @Suite struct CostTests {
   private func took(_ code: [UInt8]) throws -> Duration {
     var image = SampleImage(code: code)

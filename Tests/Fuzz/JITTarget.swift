@@ -5,11 +5,15 @@ import Wire
 
 private let made: UInt64 = 0x7e00_0000_0000
 
-/// Made code of a declared runtime: V8's frames, and HotSpot's by a description of the code cache in which the fuzzer has changed bytes.
-func fuzzJIT(_ bytes: ArraySlice<UInt8>) {
+/// V8's made code, whose frames keep a frame pointer.
+func fuzzFramePointer(_ bytes: ArraySlice<UInt8>) { fuzzMade(bytes, by: .v8) }
+
+/// HotSpot's made code, by a description of the code cache in which the fuzzer has changed bytes.
+func fuzzCodeCache(_ bytes: ArraySlice<UInt8>) { fuzzMade(bytes, by: .hotspot) }
+
+private func fuzzMade(_ bytes: ArraySlice<UInt8>, by runtime: JITRuntime) {
   var input = Input(bytes)
   let flags = input.byte()
-  let runtime: JITRuntime = flags & 1 == 0 ? .v8 : .hotspot
   let (snapshot, stack) = (input.snapshot(), input.stack(made: made))
   var description = codeCache()
   for _ in 0..<input.byte() { description[Int(input.number(UInt16.self)) % description.count] = input.byte() }

@@ -12,6 +12,29 @@ func fuzzWalk(_ bytes: ArraySlice<UInt8>) {
   inspectTwice(snapshot, in: Space(file, stack: stack))
 }
 
+/// A handler's frame on top of the kernel's, which holds registers of the fuzzer's: the chain goes on at what they say was interrupted.
+func fuzzSignalFrame(_ bytes: ArraySlice<UInt8>) {
+  var input = Input(bytes)
+  let flags = input.byte()
+  var snapshot = input.snapshot()
+  // The leaf's system call, under the trampoline; or the trampoline's own.
+  snapshot.instruction = File.codeAddress + (flags & 16 == 0 ? 0x47 : 0x6a)
+  snapshot.isInterrupted = false
+  snapshot.registers[Registers.rsp] = Space.stackStart + 0x1000
+  // The registers that the kernel has saved: mostly addresses of the stack, and RIP one of the code.
+  var frame: [UInt8] = flags & 16 == 0 ? le(File.codeAddress + 0x61) : []
+  frame += [UInt8](repeating: 0, count: 40)
+  for _ in 0..<16 {
+    frame += le(input.byte() & 7 == 0 ? input.number(UInt64.self) : Space.stackStart + UInt64(input.number(UInt16.self) & 0x3fff))
+  }
+  frame += le(File.codeAddress + UInt64(input.number(UInt16.self) & 0x1ff))
+  var stack = input.stack()
+  let start = min(0x1000, stack.count)
+  stack.replaceSubrange(start..<min(stack.count, start + frame.count), with: frame)
+  let file = program(patched: &input, flags)
+  inspectTwice(snapshot, in: Space(file, stack: Array(stack.prefix(Int(Space.stackBytes)))))
+}
+
 /// Five functions: `_start`, one with CFI, a leaf, a signal's trampoline, and code without CFI; with bytes changed.
 func program(patched input: inout Input, _ flags: UInt8 = 0) -> File {
   var image = SampleImage(code: [])

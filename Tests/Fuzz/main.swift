@@ -6,7 +6,8 @@ private func runFuzzer(
 ) -> CInt
 
 let targets: [String: (ArraySlice<UInt8>) -> Void] = [
-  "cfi": fuzzCFI, "flow": fuzzFlow, "pclntab": fuzzGo, "jit": fuzzJIT, "walk": fuzzWalk, "elf": fuzzELF, "wire": fuzzWire,
+  "cfi": fuzzCFI, "flow": fuzzFlow, "pclntab": fuzzGo, "frame-pointer": fuzzFramePointer, "code-cache": fuzzCodeCache,
+  "signal-frame": fuzzSignalFrame, "walk": fuzzWalk, "elf": fuzzELF, "wire": fuzzWire,
 ]
 
 // A global: a C function captures nothing.
