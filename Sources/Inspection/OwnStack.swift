@@ -41,6 +41,11 @@ extension Snapshot {
     return .chosen
   }
 
+  /// A coroutine may run on static data, too: never on a thread's stack of the kernel's, nor in memory that others share.
+  static func mayHoldCoroutine(_ mapping: Mapping) -> Bool {
+    maySignalsUse(mapping) && !mapping.isShared && (mapping.backing == .file || mapping.backing == .anonymous)
+  }
+
   /// A signal handler may run on any memory that its program gave to sigaltstack(2): heap, static data, another stack's part.
   static func maySignalsUse(_ mapping: Mapping) -> Bool {
     mapping.isReadable && mapping.isWritable && !mapping.isExecutable
