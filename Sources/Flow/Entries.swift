@@ -36,10 +36,11 @@ package struct Entries {
     sorted = sweep.called.union(known).sorted()
     taken = sweep.taken.sorted()
     afterPadding = sweep.padded.sorted()
-    let sorted = sorted
-    jumps = sweep.jumps.filter { Entries.above($0.target, in: sorted) != Entries.above($0.source, in: sorted) }.sorted {
-      $0.target < $1.target
-    }
+    let (sorted, taken) = (sorted, taken)
+    jumps = sweep.jumps.filter { jump in
+      // main may be called by nobody: its address is taken.
+      [sorted, taken].contains { Entries.above(jump.target, in: $0) != Entries.above(jump.source, in: $0) }
+    }.sorted { $0.target < $1.target }
   }
 
   package func contains(_ address: ImageAddress) -> Bool {
@@ -63,6 +64,7 @@ package struct Entries {
     for jump in Entries.jumps(jumps, below: address, above: floor) {
       // A part of the function that jumps, or a function that is only ever jumped to.
       add(Entries.closest(1, below: jump.source, in: sorted))
+      add(Entries.closest(1, below: jump.source, in: taken))
       add([jump.target])
     }
     add(Entries.closest(2, below: address, in: afterPadding))

@@ -13,6 +13,9 @@ package struct FlowAnalysis {
   /// Calls that do not return, of one function, found one by one.
   static let maxRestarts = 32
 
+  /// What the states of one function may fill, in slots: some 200 MB. Those of clang's largest fill a quarter.
+  static let maxKept = 1 << 22
+
   struct Edge {
     var target: ImageAddress
     var state: Int
@@ -30,6 +33,7 @@ package struct FlowAnalysis {
 
   var code: Code
   var states: [State] = [State()]
+  private var kept = 0
   var visited: [ImageAddress: Int] = [:]
   /// By return address: the state that the call returns to, if it does.
   private var calls: [ImageAddress: Int] = [:]
@@ -65,7 +69,7 @@ package struct FlowAnalysis {
   func state(at address: ImageAddress, returned: Bool) -> State? { (returned ? calls : visited)[address].map { states[$0] } }
 
   private mutating func run(_ budget: inout Budget) throws(UnwindError) {
-    mustRestart = false
+    (mustRestart, kept) = (false, 0)
     (visited, calls, afterCall, states, unresolved) = ([:], [:], [:], [State()], [])
     (ways, returns, nextReturn) = ([Edge(target: entry, state: 0, call: nil)], [], 0)
     try followAll(&budget)
@@ -96,7 +100,7 @@ package struct FlowAnalysis {
     while bounds.contains(address) {
       if let known = visited[address] {
         if known == index { return }
-        guard let met = meet(known, index, at: address, call), met != known else { return }
+        guard let met = try meet(known, index, at: address, call), met != known else { return }
         (index, call) = (met, nil)
       } else {
         guard visited.count < FlowAnalysis.maxInstructions else { throw .exhausted }
@@ -121,7 +125,7 @@ package struct FlowAnalysis {
         let target = next + UInt64(bitPattern: displacement)
         if target == entry || !isEntry(target) { ways.append(Edge(target: target, state: index, call: nil)) }
       case .call, .callIndirect:
-        calls[next] = calls[next].map { merged($0, index) } ?? index
+        if let known = calls[next] { calls[next] = try merged(known, index) } else { calls[next] = index }
         returns.append(Edge(target: next, state: index, call: next))
         return
       case .jumpRegister, .jumpMemory:
@@ -148,7 +152,7 @@ package struct FlowAnalysis {
       state = before
       state.forget(try written(by: next + UInt64(bitPattern: displacement), &budget))
     }
-    return state == states[index] ? index : keep(state)
+    return state == states[index] ? index : try keep(state)
   }
 
   /// The registers that a function changes which calls nothing and goes on nowhere else; all that calls may change for any other.
@@ -177,7 +181,7 @@ package struct FlowAnalysis {
   }
 
   /// Two ways meet at `address`; nil where the new one does not exist.
-  private mutating func meet(_ known: Int, _ new: Int, at address: ImageAddress, _ call: ImageAddress?) -> Int? {
+  private mutating func meet(_ known: Int, _ new: Int, at address: ImageAddress, _ call: ImageAddress?) throws(UnwindError) -> Int? {
     let (a, b) = (states[known], states[new])
     let met = a.meeting(b)
     // A function with a frame pointer may well have taken different amounts of stack (alloca).
@@ -193,15 +197,18 @@ package struct FlowAnalysis {
       }
       conflicts += 1
     }
-    return met == a ? known : keep(met)
+    return met == a ? known : try keep(met)
   }
 
-  private mutating func merged(_ known: Int, _ new: Int) -> Int {
+  private mutating func merged(_ known: Int, _ new: Int) throws(UnwindError) -> Int {
     let met = states[known].meeting(states[new])
-    return met == states[known] ? known : keep(met)
+    return met == states[known] ? known : try keep(met)
   }
 
-  mutating func keep(_ state: State) -> Int {
+  mutating func keep(_ state: State) throws(UnwindError) -> Int {
+    // A state's own size is that of some eight slots.
+    kept += 8 + state.slots.count
+    guard kept <= FlowAnalysis.maxKept else { throw .exhausted }
     states.append(state)
     return states.count - 1
   }

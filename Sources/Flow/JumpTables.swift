@@ -85,7 +85,7 @@ extension FlowAnalysis {
       guard let operation = found else { return nil }
       try budget.spend(operation.length)
       if visited[address] == nil, !operation.isPadding {
-        return Edge(target: address, state: keep(state), call: nil)
+        return Edge(target: address, state: try keep(state), call: nil)
       }
       address = address + UInt64(operation.length)
     }
