@@ -36,7 +36,8 @@ struct Modules {
     case .found(var code):
       code.address = code.address + 1
       return .found(code)
-    case let answer: return answer
+    // What is no code is named by what lies at the address itself: injected code may begin where its mapping does.
+    case .objection, .unknown: return code(at: address, in: &space)
     }
   }
 

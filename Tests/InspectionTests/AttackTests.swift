@@ -72,8 +72,7 @@ private let getppid: Int32 = 110
       let text = live.mapping(at: snapshot.instruction)!
       var at = text.end
       while let next = live.mapping(at: at), !next.isWritable { at = next.end }
-      // A return address at its very start would belong to what lies before it.
-      put(at + 16, at: 0, in: &snapshot)
+      put(at, at: 0, in: &snapshot)
     }
     #expect(has(finding, .text, .writableText, frame: 1), "\(shown(finding))")
   }
