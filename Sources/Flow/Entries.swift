@@ -21,8 +21,9 @@ package struct Entries {
 
   package init(of file: ObjectFile, known: [ImageAddress], decoder: OperationDecoder, budget: inout Budget) throws(UnwindError) {
     var sweep = Sweep(file)
-    for segment in file.segments where segment.isExecutable {
-      guard segment.fileBytes <= Entries.maxCodeBytes else { continue }
+    var left = Entries.maxCodeBytes
+    for segment in file.segments where segment.isExecutable && segment.fileBytes <= left {
+      left -= segment.fileBytes
       try sweep.code(segment, decoder, &budget)
     }
     // Elsewhere a word that looks like an address is a number, unless packed relocations (SHT_RELR) keep addresses in place.

@@ -25,6 +25,8 @@ package final class Image {
   private var points: [Key: CodePoint] = [:]
   private var shownBuildID: String?
   var goTableFound: Result<GoTable?, UnwindError>?
+  var exportsMaker: [Walk.Maker: Bool] = [:]
+  var importsMaker: [Walk.Maker: Bool] = [:]
 
   package init(_ source: Source) throws(ELFError) {
     file = try ObjectFile(source)

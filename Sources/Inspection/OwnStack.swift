@@ -37,8 +37,13 @@ extension Snapshot {
     // fork in such a thread goes on there.
     guard let threadPointer else { return mapping.backing == .heap ? .chosen : .thread }
     if mapping.contains(threadPointer), stackPointer < threadPointer { return .thread }
-    if borrowsMemory ?? isFirstThread { return .borrowed }
+    if borrowsMemory ?? isFirstThread, mapping.backing != .heap { return .borrowed }
     return .chosen
+  }
+
+  /// A coroutine may run on static data, too: never on a thread's stack of the kernel's, nor in memory that others share.
+  static func mayHoldCoroutine(_ mapping: Mapping) -> Bool {
+    maySignalsUse(mapping) && !mapping.isShared && (mapping.backing == .file || mapping.backing == .anonymous)
   }
 
   /// A signal handler may run on any memory that its program gave to sigaltstack(2): heap, static data, another stack's part.

@@ -67,6 +67,8 @@ struct Walk {
   var budget: Budget
   var memory: StackMemory
   var current = Current()
+  /// Where the frame below the current one lies; nil in code that was made, and at the innermost.
+  var callee: Code?
   /// What functions that are left on the way out would have written: see RestOfFunction.
   var written: [UInt64: UInt64?] = [:]
   var stretch: Stretch?
@@ -124,6 +126,7 @@ struct Walk {
     list()
     if stretch == nil { try enter(stackPointer, in: &space) }
     judgeAlignment(stackPointer, place, in: code, after: previous)
+    callee = previous?.code
     previous = (code, place.arrival)
     if !point.hasCFI, let next = try visitEmbedded(code, place, in: &space) { return next }
     for objection in point.objections { object(objection.check, objection.reason) }
@@ -138,7 +141,7 @@ struct Walk {
     case .coroutineStart:
       // rbx points at the pointer to the next context, above the arguments that did not fit into registers.
       let isWhole = place.registers[Registers.rbx].map { $0 >= stackPointer && $0 - stackPointer <= 1024 && $0 % 8 == 0 } ?? false
-      if isWhole { end(.coroutine, stackPointer) } else { object(.base, .wrongDepth) }
+      if isWhole, isMade(by: .makecontext, startingIn: code) { end(.coroutine, stackPointer) } else { object(.base, .wrongDepth) }
       return nil
     case .signalFrame:
       unwound(by: .signalFrame)
@@ -169,7 +172,11 @@ struct Walk {
     let caller: Caller
     do throws(UnwindError) { caller = try apply(row, to: place, code, in: &space) } catch { throw .unknown(Reason(error)) }
     guard let returnAddress = caller.returnAddress else {
-      self.end(end, stackPointer)
+      if end == .threadStart, stretch?.ownership == .chosen, !isMade(by: .clone, startingIn: code) {
+        object(.base, .wrongDepth)
+      } else {
+        self.end(end, stackPointer)
+      }
       return nil
     }
     if try isFiberStart(returnAddress, cfa: caller.cfa, code, in: &space) {

@@ -78,9 +78,11 @@ extension Walk {
   mutating func end(_ end: ChainEnd, _ stackPointer: UInt64) {
     finding.end = end
     // Not on its own stack at all: that is the objection, unless the memory is a coroutine's.
-    guard let ownership = stretch?.ownership ?? (end == .coroutine ? .chosen : nil) else { return }
+    guard let stretch,
+      let ownership = stretch.ownership ?? (end == .coroutine && Snapshot.mayHoldCoroutine(stretch.mapping) ? .chosen : nil)
+    else { return }
     switch (ownership, snapshot.objection(to: end, stackPointer: stackPointer, on: ownership)) {
-    case (.chosen, nil): stretch?.ownership = .borrowed
+    case (.chosen, nil): self.stretch?.ownership = .borrowed
     case (.chosen, _): break
     case (_, let reason?): object(.base, reason)
     case (_, nil): break

@@ -134,6 +134,18 @@ def pivot(target):
     return records + [target.overflow(lambda data: tools.load(rsp=shelf))]
 
 
+def planted_coroutine(target):
+    """The pivot, with one word more: above execve's frame lies the function where makecontext's coroutines start."""
+    tools = target.tools
+    start = tools.find_bytes(bytes.fromhex("4889dc488b3c244885ff"))  # mov %rbx, %rsp; mov (%rsp), %rdi; test %rdi, %rdi
+
+    def chain(data):
+        # rbx points at the next context, a little above, and aligned.
+        return tools.load(rbx=data.address + 7 & ~7, **target.command(data)) + [tools.symbol("execve"), start, 0, 0]
+    records, shelf = target.on_shelf(chain)
+    return records + [target.overflow(lambda data: tools.load(rsp=shelf))]
+
+
 def forged_end(target):
     """The execve chain, with return addresses that do follow calls above it, down to a planted _start and a zero."""
     tools = target.tools
@@ -186,6 +198,7 @@ ATTACKS = {
     "borrowed-syscall": (borrowed_syscall, "stopped"),
     "past-prologue": (past_prologue, "stopped"),
     "pivot": (pivot, "stopped"),
+    "planted-coroutine": (planted_coroutine, "stopped"),
     "forged-end": (forged_end, "stopped"),
     "sigreturn": (sigreturn, "stopped"),
     "genuine-tail": (genuine_tail, "missed"),

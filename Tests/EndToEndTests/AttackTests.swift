@@ -17,6 +17,12 @@ extension EndToEnd {
       try expectStopped(name, options: options, launcher: Callgate.run([]))
     }
 
+    /// A static program that makes no coroutines does not hold where they start.
+    @Test func `a pivot that ends as coroutines do is stopped`() throws {
+      try Callgate.required()
+      try expectStopped("planted-coroutine", launcher: Callgate.run([]))
+    }
+
     /// A limit, stated in the documentation: not one return address is wrong here.
     @Test(arguments: Attack.missed) func `that leave a genuine stack are missed`(_ name: String) throws {
       try Callgate.required()

@@ -123,6 +123,48 @@ private let getppid: Int32 = 110
     #expect(finding.depth == 2)
   }
 
+  /// Where `pattern` lies in libc's code.
+  private func find(_ pattern: [UInt8], _ snapshot: Snapshot, _ live: LiveProcess) -> UInt64? {
+    let text = live.mapping(at: snapshot.instruction)!
+    let code = (try? live.read(at: text.start, upTo: Int(text.end - text.start))) ?? []
+    return code.indices.first { code[$0...].starts(with: pattern) }.map { text.start + UInt64($0) }
+  }
+
+  /// SP is moved to `memory`, where nothing but `returnAddress` lies, and rbx points beside it.
+  private func pivot(_ snapshot: inout Snapshot, to memory: UInt64, returnAddress: UInt64) {
+    snapshot.registers[Registers.rsp] = memory
+    snapshot.registers[Registers.rbx] = memory + 16
+    snapshot.stack = []
+    snapshot.stack = .init(repeating: 0, count: 256)
+    put(returnAddress, at: 0, in: &snapshot)
+  }
+
+  @Test func `a pivot is not excused by one word that claims to be a coroutine's start`() throws {
+    for wanted in [Backing.heap, .anonymous, .file] {
+      let finding = try finding("altstack-heap") { snapshot, live in
+        // mov %rbx, %rsp; mov (%rsp), %rdi; test %rdi, %rdi: __start_context, which is in every program's libc
+        let start = find([0x48, 0x89, 0xdc, 0x48, 0x8b, 0x3c, 0x24, 0x48, 0x85, 0xff], snapshot, live)!
+        let elsewhere = live.every.first { $0.backing == wanted && $0.isWritable && !$0.contains(snapshot.threadPointer!) }!
+        snapshot.borrowsMemory = false
+        pivot(&snapshot, to: elsewhere.start + 256, returnAddress: start)
+      }
+      #expect(finding.violations.contains { $0.check == .stack }, "\(wanted): \(shown(finding))")
+    }
+  }
+
+  @Test func `a pivot in a fork is not excused by one word that claims to be a clone's start`() throws {
+    for wanted in [Backing.heap, .anonymous] {
+      let finding = try finding("altstack-heap") { snapshot, live in
+        let clone = find([0x31, 0xed, 0x58, 0x5f, 0xff, 0xd0], snapshot, live)!
+        let elsewhere = live.every.first { $0.backing == wanted && $0.isWritable && !$0.contains(snapshot.threadPointer!) }!
+        // A server's worker: made by fork, and it has executed nothing.
+        (snapshot.borrowsMemory, snapshot.hasExecuted) = (false, false)
+        pivot(&snapshot, to: elsewhere.start + 256, returnAddress: clone + 6)
+      }
+      #expect(finding.violations.contains { $0.check == .stack }, "\(wanted): \(shown(finding))")
+    }
+  }
+
   @Test func `a planted process entry has the wrong depth`() throws {
     var finding = Finding()
     var entry: UInt64 = 0
