@@ -77,7 +77,10 @@ struct Reader {
   }
 
   mutating func takeString(limit: Int) throws(WireError) -> String {
-    String(decoding: try takeBytes(limit: limit), as: UTF8.self)
+    let place = offset
+    // What the other side writes is UTF-8. Put right here, it would be longer than what may be sent on.
+    guard let text = String(validating: try takeBytes(limit: limit), as: UTF8.self) else { throw .badValue(offset: place) }
+    return text
   }
 
   mutating func takeCount(limit: Int) throws(WireError) -> Int {

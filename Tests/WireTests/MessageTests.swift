@@ -36,6 +36,15 @@ import Wire
     return finding
   }
 
+  @Test func `a text that is no UTF-8 is refused`() throws {
+    var finding = Finding()
+    finding.modules = [Module(path: "path", buildID: "")]
+    var bytes = Message.finding(finding).encode()
+    let place = try #require(bytes.indices.first { bytes[$0...].starts(with: "path".utf8) })
+    bytes[place] = 0xff
+    #expect(throws: WireError.self) { try Message(decoding: bytes) }
+  }
+
   @Test func `every message comes back as it was`() throws {
     let jit = JITMemory(declared: [.v8, .hotspot], ranges: [JITRange(start: 0x1000, end: 0x3000, runtime: .hotspot)], isCopy: true)
     let messages: [Message] = [
