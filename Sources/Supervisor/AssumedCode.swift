@@ -8,6 +8,7 @@ extension JITMemory {
   package static func assumed(of process: UInt32) -> JITMemory {
     let lines: [MapsLine]
     do throws(SyscallError) {
+      // A line that does not parse is no range of code: less is shown, and nothing more believed.
       lines = try readFile("/proc/\(process)/maps", limit: 16 << 20).split(separator: UInt8(ascii: "\n")).compactMap { try? MapsLine($0) }
     } catch { return JITMemory() }
     guard let runtime = JITRuntime.allCases.first(where: { runtime in lines.contains { $0.inode != 0 && runtime.isModule($0.name) } })
