@@ -1,3 +1,4 @@
+import Bytes
 package import ELF
 package import Unwind
 package import X86
@@ -179,7 +180,7 @@ private struct Sweep {
       try budget.spend(bytes.count / 8)
       var offset = Int((8 - address.value % 8) % 8)
       while offset + 8 <= bytes.count {
-        take((0..<8).reduce(UInt64(0)) { $0 | UInt64(bytes[offset + $1]) << UInt64(8 * $1) })
+        take(littleEndian(bytes, at: offset))
         offset += 8
       }
       address = address + UInt64(bytes.count)
@@ -199,7 +200,7 @@ private struct Sweep {
         do throws(ELFError) { bytes = try file.bytes(at: section.fileOffset &+ offset, count: Int(count)) } catch { throw .file(error) }
         try budget.spend(bytes.count / 8)
         for entry in stride(from: 0, to: bytes.count, by: 24) where bytes[entry + 8] == 8 || bytes[entry + 8] == 37 {
-          take((0..<8).reduce(UInt64(0)) { $0 | UInt64(bytes[entry + 16 + $1]) << UInt64(8 * $1) })
+          take(littleEndian(bytes, at: entry + 16))
         }
         offset += count
       }

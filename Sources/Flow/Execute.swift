@@ -97,7 +97,7 @@ extension State {
   }
 
   /// The memory operand's address without its index.
-  private func base(_ memory: Memory, _ next: ImageAddress) -> Value {
+  func base(_ memory: Memory, _ next: ImageAddress) -> Value {
     switch memory.base {
     case .none: .constant(memory.displacement)
     case .instruction: .constant(Int64(bitPattern: next.value) &+ memory.displacement)

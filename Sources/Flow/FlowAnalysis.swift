@@ -46,8 +46,8 @@ package struct FlowAnalysis {
   private var keptSlots = 0
   private var mustRestart = false
   var boundaries: Set<ImageAddress>?
-  /// Two ways meet with different depths: there SP is not known.
-  package private(set) var conflicts = 0
+  /// Up to here everything that an unresolved jump may lead to has been reached.
+  var searched: ImageAddress
 
   package init(
     of file: ObjectFile, from entry: ImageAddress, within bounds: AddressRange, extent: AddressRange? = nil, decoder: OperationDecoder,
@@ -57,6 +57,7 @@ package struct FlowAnalysis {
     self.bounds = bounds
     self.extent = extent ?? bounds
     self.isEntry = isEntry
+    searched = entry
     code = Code(file, decoder)
     for _ in 0..<FlowAnalysis.maxRestarts {
       try run(&budget)
@@ -72,7 +73,7 @@ package struct FlowAnalysis {
   private mutating func run(_ budget: inout Budget) throws(UnwindError) {
     mustRestart = false
     (visited, calls, afterCall, states, unresolved) = ([:], [:], [:], [State()], nil)
-    keptSlots = 0
+    (keptSlots, searched) = (0, entry)
     (ways, returns, nextReturn) = ([Edge(target: entry, state: 0, call: nil)], [], 0)
     try followAll(&budget)
     // A jump that could not be resolved goes somewhere within the function: to what nothing else reaches.
@@ -109,10 +110,7 @@ package struct FlowAnalysis {
         if let call { afterCall[address] = call }
       }
       visited[address] = index
-      let found: Operation?
-      do throws(ELFError) { found = try code.operation(at: address) } catch { throw .file(error) }
-      guard let operation = found else { return }
-      try budget.spend(operation.length)
+      guard let operation = try decoded(at: address, &budget) else { return }
       let next = address + UInt64(operation.length)
       let before = index
       index = try state(after: operation, from: index, next: next, &budget)
@@ -141,6 +139,14 @@ package struct FlowAnalysis {
     }
   }
 
+  /// The instruction at `address`, paid for; nil where there is none.
+  mutating func decoded(at address: ImageAddress, _ budget: inout Budget) throws(UnwindError) -> Operation? {
+    let found: Operation?
+    do throws(ELFError) { found = try code.operation(at: address) } catch { throw .file(error) }
+    if let found { try budget.spend(found.length) }
+    return found
+  }
+
   /// The state after one instruction; the same one where nothing changes that is followed.
   private mutating func state(
     after operation: Operation, from index: Int, next: ImageAddress, _ budget: inout Budget
@@ -163,10 +169,7 @@ package struct FlowAnalysis {
     var (address, farthest) = (function, function)
     // No farther than hand-written helpers reach.
     while address.value - function.value < 4096 {
-      let found: Operation?
-      do throws(ELFError) { found = try code.operation(at: address) } catch { throw .file(error) }
-      guard let operation = found else { return State.scratch }
-      try budget.spend(operation.length)
+      guard let operation = try decoded(at: address, &budget) else { return State.scratch }
       address = address + UInt64(operation.length)
       switch operation.transfer {
       case .next: mask |= operation.written
@@ -200,7 +203,6 @@ package struct FlowAnalysis {
         mustRestart = true
         return nil
       }
-      conflicts += 1
     }
     return met == a ? known : try keep(met, &budget)
   }

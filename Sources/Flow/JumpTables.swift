@@ -1,3 +1,4 @@
+import Bytes
 import ELF
 import Unwind
 import X86
@@ -17,7 +18,7 @@ extension FlowAnalysis {
         }
       }
     case .jumpMemory(let memory):
-      if memory.index != nil, memory.scale == 8, let table = state.constantBase(memory, next) {
+      if memory.index != nil, memory.scale == 8, case .constant(let table) = state.base(memory, next) {
         targets = try entries(of: table, bytes: 8, upTo: state.compared, &budget) { ImageAddress($0) }
       }
     default: break
@@ -42,7 +43,7 @@ extension FlowAnalysis {
     let count = table.count / bytes
     try budget.spend(table.count / 8)
     func entry(_ index: Int) -> ImageAddress {
-      target((0..<bytes).reduce(UInt64(0)) { $0 | UInt64(table[index * bytes + $1]) << UInt64(8 * $1) })
+      target(littleEndian(table, at: index * bytes, count: bytes))
     }
     if let highest, highest >= 0, highest < Int64(count) {
       let all = (0...Int(highest)).map(entry)
@@ -65,10 +66,7 @@ extension FlowAnalysis {
     var found: Set<ImageAddress> = []
     var address = entry
     while extent.contains(address), found.count < FlowAnalysis.maxInstructions {
-      let operation: Operation?
-      do throws(ELFError) { operation = try code.operation(at: address) } catch { throw .file(error) }
-      guard let operation else { break }
-      try budget.spend(operation.length)
+      guard let operation = try decoded(at: address, &budget) else { break }
       found.insert(address)
       address = address + UInt64(operation.length)
     }
@@ -79,30 +77,14 @@ extension FlowAnalysis {
   /// The first instruction that nothing has reached, where a jump that was not resolved may lead.
   mutating func unreached(_ budget: inout Budget) throws(UnwindError) -> Edge? {
     guard let state = unresolved, state.stackPointer != .unknown || state[6] != .unknown else { return nil }
-    var address = entry
-    while extent.contains(address) {
-      let found: Operation?
-      do throws(ELFError) { found = try code.operation(at: address) } catch { throw .file(error) }
-      guard let operation = found else { return nil }
-      try budget.spend(operation.length)
-      if visited[address] == nil, !operation.isPadding {
-        return Edge(target: address, state: try keep(state, &budget), call: nil)
+    // What has been reached stays reached, so that the search goes on where it found something last.
+    while extent.contains(searched) {
+      guard let operation = try decoded(at: searched, &budget) else { return nil }
+      if visited[searched] == nil, !operation.isPadding {
+        return Edge(target: searched, state: try keep(state, &budget), call: nil)
       }
-      address = address + UInt64(operation.length)
+      searched = searched + UInt64(operation.length)
     }
-    return nil
-  }
-}
-
-extension State {
-  fileprivate func constantBase(_ memory: Memory, _ next: ImageAddress) -> Int64? {
-    let base: Value =
-      switch memory.base {
-      case .none: .constant(memory.displacement)
-      case .instruction: .constant(Int64(bitPattern: next.value) &+ memory.displacement)
-      case .register(let number): self[number].moved(memory.displacement)
-      }
-    if case .constant(let table) = base { return table }
     return nil
   }
 }

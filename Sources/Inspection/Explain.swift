@@ -1,3 +1,4 @@
+import Bytes
 import ELF
 import Wire
 
@@ -33,7 +34,7 @@ extension Walk {
     do throws(Unreadable) { bytes = try space.read(at: stackPointer - count, upTo: Int(count)) } catch { return }
     guard bytes.count == Int(count) else { return }
     for index in (0..<Walk.wordsBelow).reversed() where finding.below.count < Walk.maxBelow {
-      let word = (0..<8).reduce(UInt64(0)) { $0 | UInt64(bytes[index * 8 + $1]) << UInt64(8 * $1) }
+      let word = littleEndian(bytes, at: index * 8)
       // Small numbers and the stack's own addresses are no code, and asking about each costs a question.
       guard word > 0xffff, isExecutable(word, in: &space), case .found(let code) = modules.code(at: word, in: &space) else { continue }
       let function = code.image.function(at: code.address)

@@ -13,10 +13,13 @@ struct FlowRow {
 /// What flow analysis makes of one file's code: it is asked where the file has no unwind information.
 final class FlowPoints {
   private let file: ObjectFile
-  private let decoder = OperationDecoder()
+  private let decoder: OperationDecoder
   private var entries: Result<Entries, UnwindError>?
 
-  init(_ file: ObjectFile) { self.file = file }
+  init(_ file: ObjectFile, _ decoder: OperationDecoder) {
+    self.file = file
+    self.decoder = decoder
+  }
 
   /// Functions found by what calls them or points at them.
   func found(_ budget: inout Budget) throws(UnwindError) -> Entries {

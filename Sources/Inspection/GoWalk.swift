@@ -30,7 +30,7 @@ extension Walk {
   /// The chain goes on at `cfa`, on another stack or on this one: where it has not been.
   mutating func leave(at stackPointer: UInt64, for cfa: UInt64) throws(Stop) {
     if var left = stretch {
-      if left.ownership == nil || left.ownership == .chosen, !isGoMemory(left.mapping) {
+      if left.isForeign, !isGoMemory(left.mapping) {
         object(.stack, .outsideOwnStack(left.backing), frame: left.frame)
       }
       left.ownership = .go
@@ -59,7 +59,7 @@ extension Walk {
   /// on it tells it from any other piece. Whoever writes a chain of Go's own call sites that ends so into the heap, and brings SP there,
   /// is not found by `stack` and `base`. What the runtime notes of its stacks' bounds would be no help: it lies in the same memory.
   mutating func endInGo(_ end: ChainEnd, _ stackPointer: UInt64) {
-    if let stretch, stretch.ownership == nil || stretch.ownership == .chosen, isGoMemory(stretch.mapping) { self.stretch?.ownership = .go }
+    if let stretch, stretch.isForeign, isGoMemory(stretch.mapping) { self.stretch?.ownership = .go }
     self.end(end, stackPointer)
   }
 }

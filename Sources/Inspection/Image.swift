@@ -31,7 +31,7 @@ package final class Image {
   package init(_ source: Source) throws(ELFError) {
     file = try ObjectFile(source)
     frames = FrameTable(file)
-    flow = FlowPoints(file)
+    flow = FlowPoints(file, assembler)
   }
 
   /// What this file says about `address`. Never throws: what cannot be judged is the answer's own case.

@@ -29,15 +29,10 @@ extension Walk {
   /// another library's code, a chain that a zero cuts short is never taken for one.
   func isFiberStart(_ caller: UInt64, cfa: UInt64, _ code: Code, in space: inout some AddressSpace) throws(Stop) -> Bool {
     guard caller == 0, let stretch, stretch.ownership == .chosen || stretch.ownership == .borrowed, stretch.backing == .anonymous,
-      isRuby(code), cfa <= stretch.mapping.end, stretch.mapping.end - cfa <= Walk.maxAboveFiber, stretch.mapping.start > 0
+      Int(code.module) < modules.list.count, isRuby(modules.list[Int(code.module)].path), cfa <= stretch.mapping.end,
+      stretch.mapping.end - cfa <= Walk.maxAboveFiber, stretch.mapping.start > 0
     else { return false }
     guard let guarding = try mapping(at: stretch.mapping.start - 1, in: &space) else { return false }
     return !guarding.isReadable && !guarding.isWritable && !guarding.isExecutable
-  }
-
-  private func isRuby(_ code: Code) -> Bool {
-    guard Int(code.module) < modules.list.count else { return false }
-    let name = modules.list[Int(code.module)].path.utf8.split(separator: UInt8(ascii: "/")).last ?? "".utf8[...]
-    return name.starts(with: "libruby".utf8) || name.starts(with: "ruby".utf8)
   }
 }

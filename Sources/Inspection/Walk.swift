@@ -35,6 +35,9 @@ struct Walk {
     var ownership: Ownership?
     /// The finding's frame that the stretch begins with.
     var frame: UInt16
+
+    /// Nothing says that this memory is the thread's stack: how the chain on it ends has to.
+    var isForeign: Bool { ownership == nil || ownership == .chosen }
   }
 
   /// The frame that is being judged, and its place in the finding once something is said about it.
@@ -105,7 +108,7 @@ struct Walk {
       case .unknown(let reason): finding.unknown = Unknown(frame: listCurrent(), reason: reason)
       }
     }
-    if let stretch, stretch.ownership == nil || stretch.ownership == .chosen {
+    if let stretch, stretch.isForeign {
       object(.stack, .outsideOwnStack(stretch.backing), frame: stretch.frame)
     }
   }

@@ -10,9 +10,9 @@ extension Walk {
       throw .objected
     }
     let ownership = snapshot.ownership(of: mapping, stackPointer: stackPointer)
-    stretch = Stretch(
-      mapping: mapping, backing: mapping.backing, start: stackPointer, ownership: ownership,
-      frame: ownership == nil || ownership == .chosen ? listCurrent() : 0)
+    var entered = Stretch(mapping: mapping, backing: mapping.backing, start: stackPointer, ownership: ownership, frame: 0)
+    if entered.isForeign { entered.frame = listCurrent() }
+    stretch = entered
   }
 
   func mapping(at address: UInt64, in space: inout some AddressSpace) throws(Stop) -> Mapping? {
@@ -48,7 +48,7 @@ extension Walk {
   mutating func cross(to place: Place, from frameAddress: UInt64, in space: inout some AddressSpace) throws(Stop) {
     guard let stackPointer = place.registers[Registers.rsp] else { throw .unknown(.unknownRegister(UInt8(Registers.rsp))) }
     if let stretch {
-      if stretch.ownership == nil || stretch.ownership == .chosen, !Snapshot.maySignalsUse(stretch.mapping) {
+      if stretch.isForeign, !Snapshot.maySignalsUse(stretch.mapping) {
         object(.stack, .outsideOwnStack(stretch.backing), frame: stretch.frame)
       }
       walked.append(stretch.start...max(stretch.start, frameAddress))

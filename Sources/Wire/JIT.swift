@@ -41,6 +41,12 @@ package func isCLibrary(_ path: String) -> Bool {
   return ["libc.so", "libc-2.", "ld-musl-", "libc.musl-"].contains { file.starts(with: $0.utf8) }
 }
 
+/// Whether a file of this path is Ruby, by its name.
+package func isRuby(_ path: String) -> Bool {
+  let file = lastComponent(of: path)
+  return ["libruby", "ruby"].contains { file.starts(with: $0.utf8) }
+}
+
 private func lastComponent(of path: String) -> Substring.UTF8View.SubSequence {
   let bytes = Substring(path).utf8
   guard let slash = bytes.lastIndex(of: UInt8(ascii: "/")) else { return bytes[...] }

@@ -13,24 +13,18 @@ struct CountsCommand: ParsableCommand {
       when its last process has ended. The newest comes last.
       """)
 
-  @Argument(help: "Only those of this container or run: its id, or the beginning of it.") var container: String?
-  @Option(help: "How many at most.") var last = 5
-  @Flag(help: "One JSON object a line.") var json = false
-
-  func validate() throws {
-    guard last > 0 else { throw ValidationError("--last takes a number above 0") }
-  }
+  @OptionGroup var wanted: RecordOptions
 
   func run() throws {
     let path = try StatePaths.eventsFile(try StatePaths.Environment.own())
-    let summaries = try readRecord(at: path).summaries.filter { summary in container.map { summary.container.hasPrefix($0) } ?? true }
+    let summaries = try readRecord(at: path).summaries.filter { wanted.includes($0.container) }
     guard !summaries.isEmpty else {
       // For a program that reads JSON, none is no line.
-      if !json { print("no container\(container.map { " '\($0)'" } ?? "") that has ended is counted in \(path)") }
+      if !wanted.json { print("no container\(wanted.container.map { " '\($0)'" } ?? "") that has ended is counted in \(path)") }
       return
     }
-    for (index, summary) in summaries.suffix(last).enumerated() {
-      if json {
+    for (index, summary) in summaries.suffix(wanted.last).enumerated() {
+      if wanted.json {
         print(String(decoding: summary.json.serialised(), as: UTF8.self))
       } else {
         print((index == 0 ? "" : "\n") + summary.rendered())

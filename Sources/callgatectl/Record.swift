@@ -1,8 +1,22 @@
+import ArgumentParser
 import Diagnostics
 import JSON
 import Kernel
 import Launch
 import Report
+
+/// What of the record a command is to show.
+struct RecordOptions: ParsableArguments {
+  @Argument(help: "Only those of this container or run: its id, or the beginning of it.") var container: String?
+  @Option(help: "How many at most.") var last = 5
+  @Flag(help: "One JSON object a line.") var json = false
+
+  func validate() throws {
+    guard last > 0 else { throw ValidationError("--last takes a number above 0") }
+  }
+
+  func includes(_ name: String) -> Bool { container.map { name.hasPrefix($0) } ?? true }
+}
 
 /// What the supervisors of this host have written down, oldest first: the file before the last rotation, then the present one.
 struct Record {
