@@ -30,6 +30,13 @@ extension Code {
     case .call: "a return address does not follow a call"
     case .stack: "a frame does not lie where the thread's own stack has it"
     case .base: "the chain of frames does not end where the thread or process started"
+    case .edge: "a call on the stack goes to another function than the one whose frame lies below it"
+    case .seam: "the library that makes the system call was entered through a pointer that no loaded file holds"
+    case .residue: "the function that makes the system call was returned into or jumped to, not called"
+    case .canary: "a stack frame lost the canary that its function had put there"
+    case .signal: "a signal frame is not one that the kernel made, or a sensitive call was made from a handler"
+    case .lineage: "the outer end of the thread's stack is not what it was at an earlier system call"
+    case .path: "the profile lists the ways that lead to this system call, and this is none of them"
     case .unknownFrame: "the stack could not be judged to its base"
     }
   }
@@ -66,7 +73,14 @@ extension Code {
     case .text:
       "treat it as an attack until proven otherwise: callgatectl why --last 1 shows the stack; a program that makes code at run time (node, "
         + "Java) needs a profile that declares it with `jit`, which the event then says"
-    case .site, .function, .call, .stack, .base:
+    case .seam:
+      "treat it as an attack until proven otherwise: callgatectl why --last 1 shows the stack; a program that calls the C library for scripts "
+        + "(Python's ctypes, say) needs a profile with `permit: [foreign-calls]`"
+    case .signal:
+      "treat it as an attack until proven otherwise: callgatectl why --last 1 shows the stack; a program that makes such calls from signal "
+        + "handlers needs a profile with `permit: [signal-handlers]`"
+    case .path: "if the way is legitimate, add it to `paths` of the profile; callgatectl why --last 1 shows the chain"
+    case .site, .function, .call, .edge, .stack, .base, .residue, .canary, .lineage:
       "treat it as an attack until proven otherwise: callgatectl why --last 1 shows the stack; if the program is legitimate, "
         + "set the check to audit in a profile of its own and report the case"
     case .unknownFrame:

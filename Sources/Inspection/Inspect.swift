@@ -17,9 +17,10 @@ package struct Limits: Equatable, Sendable {
 ///
 /// Names of functions are looked up only where the finding is not clean, or `explain` asks for them.
 package func inspect(
-  _ snapshot: Snapshot, in space: inout some AddressSpace, limits: Limits = Limits(), jit: JITMemory = JITMemory(), explain: Bool = false
+  _ snapshot: Snapshot, in space: inout some AddressSpace, limits: Limits = Limits(), jit: JITMemory = JITMemory(),
+  permissions: Set<Permission> = [], explain: Bool = false
 ) -> Finding {
-  var walk = Walk(snapshot, limits, jit)
+  var walk = Walk(snapshot, limits, jit, permissions)
   walk.run(in: &space)
   if explain || !walk.finding.isClean { walk.listBelow(in: &space) }
   return walk.finish(explain: explain)

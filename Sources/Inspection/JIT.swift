@@ -17,7 +17,7 @@ import X86
 extension Walk {
   /// The frame above one that lies in recorded code; nil where `place` lies in none, so that it is a file's or nobody's.
   mutating func visitMade(
-    _ place: Place, after callee: (code: Code, arrival: Arrival)?, in space: inout some AddressSpace
+    _ place: Place, after callee: Visited?, in space: inout some AddressSpace
   ) throws(Stop) -> Place? {
     // A system call is never made by such code itself: both runtimes call libraries for it.
     guard place.arrival != .trapped, let runtime = jit.runtime(at: place.instruction) else { return nil }
@@ -38,7 +38,7 @@ extension Walk {
     case .v8:
       // V8 keeps its code's memory writable: what was written there by others calls what it wants. memcpy and its like, which V8's code
       // may call, make no system call.
-      if let callee, callee.arrival != .interrupted, Int(callee.code.module) < modules.list.count,
+      if let callee, callee.place.arrival != .interrupted, Int(callee.code.module) < modules.list.count,
         isCLibrary(modules.list[Int(callee.code.module)].path)
       {
         object(.call, .callsCLibrary(.v8))

@@ -13,7 +13,7 @@ extension Walk {
   func isMade(by maker: Maker, startingIn code: Code) -> Bool {
     do throws(ELFError) {
       guard try code.image.isExported(maker) else { return true }
-      guard let callee, callee.image !== code.image else { return false }
+      guard let callee = calleeOfCurrent?.code, callee.image !== code.image else { return false }
       return try callee.image.isImported(maker)
     } catch { return false }
   }

@@ -70,23 +70,27 @@ struct Walk {
   var budget: Budget
   var memory: StackMemory
   var current = Current()
-  /// Where the frame below the current one lies; nil in code that was made, and at the innermost.
-  var callee: Code?
+  /// The frames that were judged, the innermost first.
+  var trail: [Visited] = []
+  /// Frames that files' tables say nothing of have been met since the last one of the trail.
+  private var hasMetMadeCode = false
   /// What functions that are left on the way out would have written: see RestOfFunction.
   var written: [UInt64: UInt64?] = [:]
   var stretch: Stretch?
   /// What the profile and the address space's history let code be beside files'.
   let jit: JITMemory
+  let permissions: Set<Permission>
   var hotSpot = HotSpot.State.unread
   var isAboveSafepoint = false
   var remote = RemoteMemory()
   /// The stack's ranges that were walked before a signal frame led on: no chain comes back to them.
   var walked: [ClosedRange<UInt64>] = []
 
-  init(_ snapshot: Snapshot, _ limits: Limits, _ jit: JITMemory) {
+  init(_ snapshot: Snapshot, _ limits: Limits, _ jit: JITMemory, _ permissions: Set<Permission>) {
     self.snapshot = snapshot
     self.limits = limits
     self.jit = jit
+    self.permissions = permissions
     budget = Budget(limits.maxWork)
     memory = StackMemory(snapshot.stack, at: snapshot.registers[Registers.rsp] ?? 0)
   }
@@ -94,12 +98,11 @@ struct Walk {
   mutating func run(in space: inout some AddressSpace) {
     var place = Place(
       instruction: snapshot.instruction, arrival: snapshot.isInterrupted ? .interrupted : .trapped, registers: snapshot.registers)
-    var previous: (code: Code, arrival: Arrival)?
     do throws(Stop) {
       repeat {
         guard finding.depth < limits.maxFrames else { throw .unknown(.tooDeep) }
         finding.depth += 1
-        guard let next = try visit(place, after: &previous, in: &space) else { break }
+        guard let next = try visit(place, in: &space) else { break }
         place = next
       } while true
     } catch {
@@ -115,10 +118,10 @@ struct Walk {
 
   /// Judges one frame, and finds the one above; nil at the base.
   private mutating func visit(
-    _ place: Place, after previous: inout (code: Code, arrival: Arrival)?, in space: inout some AddressSpace
+    _ place: Place, in space: inout some AddressSpace
   ) throws(Stop) -> Place? {
-    if let next = try visitMade(place, after: previous, in: &space) {
-      previous = nil
+    if let next = try visitMade(place, after: hasMetMadeCode ? nil : trail.last, in: &space) {
+      hasMetMadeCode = true
       return next
     }
     let code = try locate(place, in: &space)
@@ -128,10 +131,17 @@ struct Walk {
       image: code.image, address: code.address, lookup: place.arrival.lookup(code.address), functionStart: point.functionStart)
     list()
     if stretch == nil { try enter(stackPointer, in: &space) }
-    judgeAlignment(stackPointer, place, in: code, after: previous)
-    callee = previous?.code
-    previous = (code, place.arrival)
-    if !point.hasCFI, let next = try visitEmbedded(code, place, in: &space) { return next }
+    trail.append(
+      Visited(
+        code: code, place: place, point: point, functionStart: point.functionStart, listed: current.listed,
+        followsMadeCode: hasMetMadeCode))
+    hasMetMadeCode = false
+    judgeAlignment(stackPointer, place, in: code)
+    if !point.hasCFI, let next = try visitEmbedded(code, place, in: &space) {
+      hasMetMadeCode = true
+      trail.removeLast()
+      return next
+    }
     for objection in point.objections { object(objection.check, objection.reason) }
 
     switch point.unwinding {
@@ -161,6 +171,7 @@ struct Walk {
     case .candidates(let candidates):
       guard let chosen = choose(among: candidates, from: place, code, in: &space) else { throw .unknown(.noUnwindInfo) }
       current.names?.functionStart = chosen.entry
+      trail[trail.count - 1].functionStart = chosen.entry
       let end: ChainEnd = chosen.entry == code.image.file.entry ? .processEntry : .threadStart
       return try ascend(from: place, by: chosen.row, .flow, code, end, in: &space)
     }
@@ -174,6 +185,7 @@ struct Walk {
     let stackPointer = place.registers[Registers.rsp] ?? 0
     let caller: Caller
     do throws(UnwindError) { caller = try apply(row, to: place, code, in: &space) } catch { throw .unknown(Reason(error)) }
+    trail[trail.count - 1].cfa = caller.returnAddress == nil ? nil : caller.cfa
     guard let returnAddress = caller.returnAddress else {
       if end == .threadStart, stretch?.ownership == .chosen, !isMade(by: .clone, startingIn: code) {
         object(.base, .wrongDepth)
@@ -229,10 +241,9 @@ struct Walk {
   /// The psABI (3.2.2) aligns SP to 16 bytes at each call, but a compiler may call functions that it knows, i.e. in the same file,
   /// otherwise (gcc does for small local ones). Where a call leaves a file it is bound to the rule. An interrupted function has
   /// called nothing.
-  private mutating func judgeAlignment(
-    _ stackPointer: UInt64, _ place: Place, in code: Code, after previous: (code: Code, arrival: Arrival)?
-  ) {
-    guard let previous, place.arrival == .returned, previous.arrival != .interrupted, previous.code.image !== code.image,
+  private mutating func judgeAlignment(_ stackPointer: UInt64, _ place: Place, in code: Code) {
+    guard let callee = calleeOfCurrent, place.arrival == .returned, callee.place.arrival != .interrupted,
+      callee.code.image !== code.image,
       stackPointer % 16 != 0
     else { return }
     object(.stack, .misaligned)
@@ -243,9 +254,9 @@ struct Walk {
   /// How the frame that is being left was unwound.
   var lastSource: FrameSource { current.frame.source }
 
-  mutating func object(_ check: Check, _ reason: Reason, frame: UInt16? = nil) {
+  mutating func object(_ check: Check, _ reason: Reason, frame: UInt16? = nil, detail: String = "") {
     guard finding.violations.count < Walk.maxViolations else { return }
-    let violation = Violation(check: check, frame: frame ?? listCurrent(), reason: reason)
+    let violation = Violation(check: check, frame: frame ?? listCurrent(), reason: reason, detail: detail)
     if !finding.violations.contains(violation) { finding.violations.append(violation) }
   }
 

@@ -77,6 +77,7 @@ extension Walk {
 
   mutating func end(_ end: ChainEnd, _ stackPointer: UInt64) {
     finding.end = end
+    finding.outermost = outermost(stackPointer)
     // Not on its own stack at all: that is the objection, unless the memory is a coroutine's.
     guard let stretch,
       let ownership = stretch.ownership ?? (end == .coroutine && Snapshot.mayHoldCoroutine(stretch.mapping) ? .chosen : nil)

@@ -4,7 +4,7 @@ internal import Profile
 internal import Wire
 
 /// The version of this encoding. callgate and its supervisor come from one build; another number means that they do not.
-private let formatVersion = 1
+private let formatVersion = 2
 
 // MARK: encode
 
@@ -32,6 +32,7 @@ extension Plan {
       JSONMember("depth", .integer(depth)),
       JSONMember("onViolation", onViolation.json),
       JSONMember("jit", .array(jit.map(\.name).sorted().map(JSONValue.string))),
+      JSONMember("permissions", .array(permissions.map(\.name).sorted().map(JSONValue.string))),
       JSONMember("waitKillable", .bool(waitKillable)),
     ])
   }
@@ -76,7 +77,8 @@ extension Plan {
       json, "the plan",
       [
         "version", "id", "bundle", "stateDirectory", "socketPath", "eventsPath", "runtimeProcess", "runtime", "mode",
-        "profileName", "profileVersion", "traps", "checks", "unknown", "depth", "onViolation", "jit", "waitKillable",
+        "profileName", "profileVersion", "traps", "checks", "unknown", "depth", "onViolation", "jit", "permissions",
+        "waitKillable",
       ])
     guard try fields.integer("version") == formatVersion else { throw badPlan("it is of another version") }
     id = try fields.text("id")
@@ -101,6 +103,12 @@ extension Plan {
     for name in try fields.list("jit") {
       guard let runtime = name.text.flatMap(JITRuntime.init(name:)), jit.insert(runtime).inserted else {
         throw badPlan("jit is no list of runtimes")
+      }
+    }
+    permissions = []
+    for name in try fields.list("permissions") {
+      guard let permission = name.text.flatMap(Permission.init(name:)), permissions.insert(permission).inserted else {
+        throw badPlan("permissions is no list of permissions")
       }
     }
     guard let flag = fields["waitKillable"].flag else { throw badPlan("waitKillable is no boolean") }

@@ -26,6 +26,7 @@ package struct Plan: Equatable, Sendable {
   package var onViolation: Action
   /// The runtimes that the profile declares.
   package var jit: Set<JITRuntime>
+  package var permissions: Set<Permission>
   /// The filter has SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: a thread that waits for an answer cannot be stopped meanwhile.
   package var waitKillable: Bool
 
@@ -49,6 +50,7 @@ package struct Plan: Equatable, Sendable {
     depth = profile.depth
     onViolation = profile.onViolation
     jit = profile.jit
+    permissions = profile.permissions
     self.waitKillable = waitKillable
   }
 }

@@ -49,7 +49,7 @@ private struct ProfileReader {
       throw refuse(metadata.values["name"]!, "'\(name)' is no profile name: lower-case letters, digits and '-' only")
     }
     let spec = try fields(
-      top.values["spec"]!, "spec", required: ["trap"], optional: ["never", "checks", "unknown", "onViolation", "jit"])
+      top.values["spec"]!, "spec", required: ["trap"], optional: ["never", "checks", "unknown", "onViolation", "jit", "permit"])
     let (traps, groupsAbsent) = try traps(spec.values["trap"]!)
     let never = try spec.values["never"].map { node throws(Refusal) in try names(node, "spec.never") } ?? []
     for name in never where untrappable.contains(name) || trappableWithCondition.contains(name) || name == "execve" {
@@ -65,7 +65,8 @@ private struct ProfileReader {
       description: try metadata.values["description"].map { node throws(Refusal) in try text(node, "metadata.description") }
         ?? "",
       traps: traps, never: never.sorted(), absent: absent.sorted(), checks: try checks(spec.values["checks"]), unknown: unknown,
-      depth: depth, onViolation: try onViolation(spec.values["onViolation"]), jit: try jit(spec.values["jit"], traps))
+      depth: depth, onViolation: try onViolation(spec.values["onViolation"]), jit: try jit(spec.values["jit"], traps),
+      permissions: try permissions(spec.values["permit"]))
   }
 
   // MARK: spec
@@ -170,6 +171,19 @@ private struct ProfileReader {
       throw refuse(
         fields.values["action"]!, "unknown action '\(action)'\(suggestion(for: action, among: ["kill-process", "errno"]))")
     }
+  }
+
+  func permissions(_ node: YAMLNode?) throws(Refusal) -> Set<Permission> {
+    guard let node else { return [] }
+    var permissions: Set<Permission> = []
+    for element in try list(node, "spec.permit") {
+      let name = try text(element, "a permission")
+      guard let permission = Permission(name: name) else {
+        throw refuse(element, "unknown permission '\(name)'\(suggestion(for: name, among: Permission.allCases.map(\.name)))")
+      }
+      guard permissions.insert(permission).inserted else { throw refuse(element, "'\(name)' is listed twice") }
+    }
+    return permissions
   }
 
   func jit(_ node: YAMLNode?, _ traps: [Trap]) throws(Refusal) -> Set<JITRuntime> {

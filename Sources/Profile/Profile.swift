@@ -48,7 +48,7 @@ package struct Trap: Equatable, Sendable {
 
 extension Profile {
   /// The names of the checks, in the order of the documentation.
-  package static let checkNames = ["site", "text", "function", "call", "stack", "base"]
+  package static let checkNames = Check.allCases.map(\.name)
   /// A walk of fewer frames would call ordinary programs unknown.
   package static let leastDepth = 16
   /// A stack of 8 MiB holds half a million frames of 16 bytes; nothing honest is deeper than this when it execs or maps code.
@@ -68,7 +68,7 @@ package struct Profile: Equatable, Sendable {
   package var never: [String]
   /// Answered in the kernel as if it had never heard of them (ENOSYS), so that callers fall back to what can be judged. Sorted.
   package var absent: [String]
-  /// Every check has an entry, by the names in CHECKS: site, text, function, call, stack, base.
+  /// Every check has an entry, by its name.
   package var checks: [String: Setting]
   /// What a frame that cannot be judged counts as.
   package var unknown: Setting
@@ -77,11 +77,12 @@ package struct Profile: Equatable, Sendable {
   package var onViolation: Action
   /// Runtimes whose code, made at run time, may be on a stack.
   package var jit: Set<JITRuntime>
+  package var permissions: Set<Permission>
 
   package init(
     name: String, version: String, description: String, traps: [Trap], never: [String],
     absent: [String] = [], checks: [String: Setting],
-    unknown: Setting, depth: Int, onViolation: Action, jit: Set<JITRuntime> = []
+    unknown: Setting, depth: Int, onViolation: Action, jit: Set<JITRuntime> = [], permissions: Set<Permission> = []
   ) {
     self.name = name
     self.version = version
@@ -94,6 +95,7 @@ package struct Profile: Equatable, Sendable {
     self.depth = depth
     self.onViolation = onViolation
     self.jit = jit
+    self.permissions = permissions
   }
 }
 

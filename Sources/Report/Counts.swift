@@ -28,6 +28,8 @@ package struct Counts: Equatable, Sendable {
   package var frames: UInt64 = 0
   /// Of the frames, how many each source unwound, by its name. The outermost frame of a stack is not unwound by any.
   package var sources: [String: UInt64] = [:]
+  /// Stacks that a check objected to, by its name, whatever the profile made of it.
+  package var objections: [String: UInt64] = [:]
   /// Stacks that could not be walked to their base, by the reason's name, whatever the profile made of them.
   package var unknown: [String: UInt64] = [:]
   /// Trapped calls by their name.
@@ -58,6 +60,9 @@ package struct Counts: Equatable, Sendable {
     frames &+= UInt64(finding.depth)
     for source in unwindingSources where finding.sources[source] > 0 {
       sources[source.text, default: 0] &+= UInt64(finding.sources[source])
+    }
+    for check in Check.allCases where finding.violations.contains(where: { $0.check == check }) {
+      objections[check.name, default: 0] &+= 1
     }
     if let unknown = finding.unknown { self.unknown[unknown.reason.name, default: 0] &+= 1 }
   }
@@ -92,6 +97,24 @@ extension Reason {
     case .undeclaredJIT: "undeclared runtime's code"
     case .unrecordedJIT: "unrecorded code of a runtime"
     case .callsCLibrary: "made code calls the C library"
+    case .otherNumber: "other number"
+    case .changedPage: "changed page"
+    case .writtenFile: "written file"
+    case .otherCallee: "other callee"
+    case .addressNotTaken: "address not taken"
+    case .pointerNotHeld: "pointer not held"
+    case .otherFrameSize: "other frame size"
+    case .noThreadStarted: "no thread started"
+    case .otherThread: "other thread"
+    case .returnedInto: "returned into"
+    case .jumpedInto: "jumped into"
+    case .canaryChanged: "canary changed"
+    case .forgedSignalFrame: "forged signal frame"
+    case .notAHandler: "not a handler"
+    case .insideHandler: "inside a handler"
+    case .otherBase: "other base"
+    case .otherOutermostFrames: "other outermost frames"
+    case .unlistedPath: "unlisted path"
     }
   }
 }

@@ -56,7 +56,12 @@ extension Finding {
     // The kernel made a handler return to the trampoline that restores what it interrupted: that is known by its bytes.
     case .function: return frames[frame].source != .signalFrame
     case .call: return frame > 0 && !follows && frames[frame].source != .signalFrame
-    case .base: return frame == baseFrame
+    case .base, .lineage: return frame == baseFrame
+    case .edge: return frame > 0 && !follows && frames[frame].source != .signalFrame
+    // One way in, one last return, one path: what they are said of is the frame that objects, or the innermost.
+    case .seam, .residue, .path: return frame == 0 && !isInterrupted
+    case .canary: return frames[frame].source == .cfi || frames[frame].source == .flow
+    case .signal: return frames[frame].source == .signalFrame
     }
   }
 }

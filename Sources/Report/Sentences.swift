@@ -17,7 +17,7 @@ extension Finding {
 
   /// The objection in a sentence that needs no knowledge of the code.
   package func sentence(_ violation: Violation) -> String {
-    "\(subject(Int(violation.frame))) \(predicate(violation.reason, frame: Int(violation.frame)))"
+    "\(subject(Int(violation.frame))) \(predicate(violation.reason, frame: Int(violation.frame), detail: escaped(violation.detail)))"
   }
 
   package func sentence(_ unknown: Unknown) -> String {
@@ -31,8 +31,33 @@ extension Finding {
     return index == 0 ? "the system call at \(name)" : "frame \(index), which returns to \(name),"
   }
 
-  func predicate(_ reason: Reason, frame: Int) -> String {
+  /// The function that the frame below this one belongs to, as a person calls it.
+  private func callee(of frame: Int) -> String {
+    guard frame > 0, frame <= frames.count else { return "the function below it" }
+    let below = frames[frame - 1]
+    return below.function.map { escaped($0) } ?? "the function at \(escaped(place(of: below)))"
+  }
+
+  func predicate(_ reason: Reason, frame: Int, detail: String = "") -> String {
     switch reason {
+    case .otherNumber: "comes from an instruction that its function uses for other calls only (\(detail))"
+    case .changedPage: "lies in a page whose bytes are no longer the file's"
+    case .writtenFile: "lies in a file that was changed after the container had started"
+    case .otherCallee: "follows a call to \(detail), not to \(callee(of: frame)), which is what ran"
+    case .addressNotTaken: "follows a call through a pointer, and no loaded file holds the address of \(callee(of: frame)), which is what ran"
+    case .pointerNotHeld: "entered \(detail) through a pointer, and no loaded file holds the address of that function"
+    case .otherFrameSize: "has a frame pointer that does not fit the size of its function's frame"
+    case .noThreadStarted: "is where a thread would start, but no thread was started there"
+    case .otherThread: "is where another thread started"
+    case .returnedInto: "was returned into, not called: the word that the return took still lies below the stack pointer"
+    case .jumpedInto: "was jumped to, not called: the address of the jump still lies below the stack pointer, where a return took it"
+    case .canaryChanged: "has a frame in which the canary was overwritten"
+    case .forgedSignalFrame: "lies below a signal frame that the kernel has not written: \(detail)"
+    case .notAHandler: "is where a signal handler returns, but \(callee(of: frame)) is no function that a program can have made its handler"
+    case .insideHandler: "is the signal handler's way back: the call was made while a handler ran, which this profile does not permit"
+    case .otherBase: "is where the chain ends, and it ended elsewhere at an earlier call of this thread"
+    case .otherOutermostFrames: "is not the frame that lay there at an earlier call of this thread"
+    case .unlistedPath: "was reached along a way that the profile does not list"
     case .notASyscallInstruction: "does not follow a syscall instruction of the file"
     case .insideAnInstruction: "lies inside an instruction of its function, where no correct program can arrive"
     case .notImageText(let backing): "lies in \(backing.text), where no code of the image can be"
@@ -70,6 +95,13 @@ extension Check {
     case .call: .call
     case .stack: .stack
     case .base: .base
+    case .edge: .edge
+    case .seam: .seam
+    case .residue: .residue
+    case .canary: .canary
+    case .signal: .signal
+    case .lineage: .lineage
+    case .path: .path
     }
   }
 }

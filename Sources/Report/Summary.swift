@@ -58,6 +58,7 @@ package struct Summary: Equatable, Sendable {
     if counts.sources.isEmpty, counts.stacks > 0 { lines.append("  stacks    \(counts.stacks) inspected, \(counts.frames) frames") }
     add("stacks    ", "\(counts.stacks) inspected, \(counts.frames) frames: ", counts.sources)
     add("denied    ", "by ", counts.deniedBy)
+    add("objected  ", "", counts.objections)
     add("unknown   ", "", counts.unknown)
     add("syscalls  ", "", counts.syscalls)
     return lines.joined(separator: "\n")
@@ -76,7 +77,7 @@ extension Counts {
       JSONMember("calls", .integer(calls)), JSONMember("allowed", .integer(allowed)), JSONMember("audited", .integer(audited)),
       JSONMember("denied", .integer(denied)), JSONMember("unjudged", .integer(unjudged)), JSONMember("withdrawn", .integer(withdrawn)),
       JSONMember("deniedBy", object(deniedBy)), JSONMember("stacks", .integer(stacks)), JSONMember("frames", .integer(frames)),
-      JSONMember("sources", object(sources)), JSONMember("unknown", object(unknown)), JSONMember("syscalls", object(syscalls)),
+      JSONMember("sources", object(sources)), JSONMember("objections", object(objections)), JSONMember("unknown", object(unknown)), JSONMember("syscalls", object(syscalls)),
     ])
   }
 
@@ -85,12 +86,13 @@ extension Counts {
     guard let allowed = number("allowed"), let audited = number("audited"), let denied = number("denied"),
       let unjudged = number("unjudged"), let withdrawn = number("withdrawn"), let stacks = number("stacks"),
       let frames = number("frames"), let deniedBy = named(json["deniedBy"]), let sources = named(json["sources"]),
-      let unknown = named(json["unknown"]), let syscalls = named(json["syscalls"])
+      let objections = named(json["objections"]), let unknown = named(json["unknown"]), let syscalls = named(json["syscalls"])
     else { return nil }
     self.init()
     (self.allowed, self.audited, self.denied, self.unjudged, self.withdrawn) = (allowed, audited, denied, unjudged, withdrawn)
     (self.stacks, self.frames) = (stacks, frames)
-    (self.deniedBy, self.sources, self.unknown, self.syscalls) = (deniedBy, sources, unknown, syscalls)
+    (self.deniedBy, self.sources, self.objections) = (deniedBy, sources, objections)
+    (self.unknown, self.syscalls) = (unknown, syscalls)
   }
 }
 

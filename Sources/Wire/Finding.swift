@@ -1,6 +1,6 @@
 /// The checks, by the names that profiles, reports and tests use.
 package enum Check: UInt8, CaseIterable, Sendable {
-  case site, text, function, call, stack, base
+  case site, text, function, call, edge, seam, stack, base, residue, canary, signal, lineage, path
 
   package var name: String {
     switch self {
@@ -8,8 +8,15 @@ package enum Check: UInt8, CaseIterable, Sendable {
     case .text: "text"
     case .function: "function"
     case .call: "call"
+    case .edge: "edge"
+    case .seam: "seam"
     case .stack: "stack"
     case .base: "base"
+    case .residue: "residue"
+    case .canary: "canary"
+    case .signal: "signal"
+    case .lineage: "lineage"
+    case .path: "path"
     }
   }
 }
@@ -27,6 +34,8 @@ package enum Reason: Equatable, Sendable {
   case notASyscallInstruction
   /// The address lies inside an instruction, counted from its function's start.
   case insideAnInstruction
+  /// On every way to this syscall instruction its function puts another number into rax. Detail: the numbers.
+  case otherNumber
   // text
   /// The address lies in a mapping that code of the image cannot lie in.
   case notImageText(Backing)
@@ -39,6 +48,10 @@ package enum Reason: Equatable, Sendable {
   case writableText
   /// The file's program headers have no executable segment there.
   case notInExecutableSegment
+  /// The process's own copy of the page differs from the file.
+  case changedPage
+  /// The file was changed after the container had started.
+  case writtenFile
   // function
   /// No FDE and no symbol covers the address.
   case noFunction
@@ -47,6 +60,14 @@ package enum Reason: Equatable, Sendable {
   case notAfterCall
   /// Made code has called the C library itself: the runtime's own code calls the runtime's functions, which call others.
   case callsCLibrary(JITRuntime)
+  // edge
+  /// The call before the return address goes to another function than the one below. Detail: which.
+  case otherCallee
+  /// The call goes through a pointer, and no loaded file holds the address of the function below.
+  case addressNotTaken
+  // seam
+  /// The library that makes the system call was entered through a pointer that no loaded file holds. Detail: the function entered.
+  case pointerNotHeld
   // stack
   /// SP or a CFA lies outside the thread's own stack.
   case outsideOwnStack(Backing)
@@ -54,11 +75,40 @@ package enum Reason: Equatable, Sendable {
   case notRising
   /// A CFA is not aligned to 16 bytes at a call boundary.
   case misaligned
+  /// The frame pointer gives another CFA than the depth that the function's own instructions reach.
+  case otherFrameSize
   // base
   /// The chain ends at an address that starts no thread and no process.
   case endsElsewhere
   /// The chain ends in a start function, but at another depth than the thread started at.
   case wrongDepth
+  /// No clone that was seen has started a thread there.
+  case noThreadStarted
+  /// Another thread started there.
+  case otherThread
+  // residue
+  /// What was returned through last is the function itself: it was returned into, not called.
+  case returnedInto
+  /// What was returned through last is an instruction that jumps through a register: the function was jumped to, not called.
+  case jumpedInto
+  // canary
+  /// The word that the function's prologue put between its variables and the return address is not the process's canary.
+  case canaryChanged
+  // signal
+  /// A part of the signal frame is not as the kernel writes it. Detail: which.
+  case forgedSignalFrame
+  /// The function that the signal frame lies above is none whose address a program can have given to sigaction.
+  case notAHandler
+  /// The call was made while a signal handler ran.
+  case insideHandler
+  // lineage
+  /// At an earlier call the thread's chain ended elsewhere.
+  case otherBase
+  /// At an earlier call the thread's outermost frames were others.
+  case otherOutermostFrames
+  // path
+  /// The profile lists chains for this system call, and this is none of them.
+  case unlistedPath
   // what could not be judged
   /// No CFI covers the address.
   case noUnwindInfo
@@ -169,11 +219,14 @@ package struct Violation: Equatable, Sendable {
   /// Index into the finding's frames.
   package var frame: UInt16
   package var reason: Reason
+  /// What a person needs besides, where the reason says so: a function's name, say. Empty where there is nothing.
+  package var detail: String
 
-  package init(check: Check, frame: UInt16, reason: Reason) {
+  package init(check: Check, frame: UInt16, reason: Reason, detail: String = "") {
     self.check = check
     self.frame = frame
     self.reason = reason
+    self.detail = detail
   }
 }
 
@@ -185,6 +238,36 @@ package struct Unknown: Equatable, Sendable {
   package init(frame: UInt16, reason: Reason) {
     self.frame = frame
     self.reason = reason
+  }
+}
+
+/// A place on the stack where a call has put a return address: what lies there, and the start of the function that it returns into.
+/// Absolute addresses, for comparison only: they are never shown.
+package struct Link: Equatable, Sendable {
+  package var slot: UInt64
+  package var returnAddress: UInt64
+  package var function: UInt64
+
+  package init(slot: UInt64, returnAddress: UInt64, function: UInt64) {
+    self.slot = slot
+    self.returnAddress = returnAddress
+    self.function = function
+  }
+}
+
+/// Where a chain ended, for whoever remembers where the thread's chains ended before.
+package struct Outermost: Equatable, Sendable {
+  /// At most this many links are told.
+  package static let maxLinks = 4
+
+  /// SP at the outermost frame's call.
+  package var stackPointer: UInt64
+  /// The outermost first.
+  package var links: [Link]
+
+  package init(stackPointer: UInt64, links: [Link] = []) {
+    self.stackPointer = stackPointer
+    self.links = links
   }
 }
 
@@ -206,6 +289,8 @@ package struct Finding: Equatable, Sendable {
   package var unknown: Unknown?
   /// Where the chain ended; nil where it could not be followed so far.
   package var end: ChainEnd?
+  /// Set together with `end`.
+  package var outermost: Outermost?
   /// Frames walked, listed or not.
   package var depth: UInt32 = 0
   /// Of those, how many each source unwound.

@@ -19,7 +19,7 @@ package enum Message: Equatable, Sendable {
   case finding(Finding)
 
   static let magic: UInt32 = 0x3147_4c43  // "CLG1"
-  static let version: UInt8 = 1
+  static let version: UInt8 = 2
   /// The longest message: a snapshot with its stack bytes, or a finding with everything it may list.
   package static let limit = 128 * 1024
 }
@@ -36,13 +36,18 @@ package struct Request: Equatable, Sendable {
   package var explain: Bool
   /// The code that declared runtimes have made in the snapshot's address space.
   package var jit: JITMemory
+  package var permissions: Set<Permission>
 
-  package init(snapshot: Snapshot, depth: UInt32, text: UInt64? = nil, explain: Bool = false, jit: JITMemory = JITMemory()) {
+  package init(
+    snapshot: Snapshot, depth: UInt32, text: UInt64? = nil, explain: Bool = false, jit: JITMemory = JITMemory(),
+    permissions: Set<Permission> = []
+  ) {
     self.snapshot = snapshot
     self.depth = depth
     self.text = text
     self.explain = explain
     self.jit = jit
+    self.permissions = permissions
   }
 }
 
@@ -53,6 +58,7 @@ private enum Limit {
   static let path = 512
   static let buildID = 64
   static let function = 160
+  static let detail = 200
   static let text = 256
   static let below = 16
 }
@@ -72,6 +78,7 @@ extension Message {
       out.put(request.text)
       out.put(UInt8(request.explain ? 1 : 0))
       out.put(request.jit)
+      out.put(request.permissions.reduce(UInt8(0)) { $0 | 1 << $1.rawValue })
       out.put(request.snapshot)
     case .openMapped(let start, let end):
       out.put(Kind.openMapped.rawValue)
@@ -101,7 +108,10 @@ extension Message {
       let text = try input.takeOptional()
       let explain = try input.takeFlag()
       let jit = try input.takeJIT()
-      self = .inspect(Request(snapshot: try input.takeSnapshot(), depth: depth, text: text, explain: explain, jit: jit))
+      let permissions = try input.takePermissions()
+      self = .inspect(
+        Request(
+          snapshot: try input.takeSnapshot(), depth: depth, text: text, explain: explain, jit: jit, permissions: permissions))
     case .openMapped: self = .openMapped(start: try input.take(), end: try input.take())
     case .mapped: self = .mapped(errno: try input.take())
     case .finding: self = .finding(try input.takeFinding())
@@ -132,6 +142,14 @@ extension Writer {
     put(finding.depth)
     put(UInt8(finding.end == nil ? 0 : 1))
     put((finding.end ?? .processEntry).rawValue)
+    put(finding.outermost?.stackPointer)
+    let links = finding.outermost?.links.prefix(Outermost.maxLinks) ?? []
+    put(UInt32(links.count))
+    for link in links {
+      put(link.slot)
+      put(link.returnAddress)
+      put(link.function)
+    }
     for source in FrameSource.allCases { put(finding.sources[source]) }
     put(Array(finding.text.prefix(Limit.text)))
     put(UInt32(min(finding.modules.count, Limit.modules)))
@@ -146,6 +164,7 @@ extension Writer {
       put(violation.check.rawValue)
       put(violation.frame)
       put(violation.reason)
+      put(violation.detail, limit: Limit.detail)
     }
     put(UInt8(finding.unknown == nil ? 0 : 1))
     if let unknown = finding.unknown {
@@ -175,6 +194,14 @@ extension Writer {
 }
 
 extension Reader {
+  fileprivate mutating func takePermissions() throws(WireError) -> Set<Permission> {
+    let place = offset
+    let bits = try take(UInt8.self)
+    let permissions = Permission.allCases.filter { bits & 1 << $0.rawValue != 0 }
+    guard bits.nonzeroBitCount == permissions.count else { throw .badValue(offset: place) }
+    return Set(permissions)
+  }
+
   fileprivate mutating func takeSnapshot() throws(WireError) -> Snapshot {
     var snapshot = Snapshot()
     snapshot.thread = try take()
@@ -202,6 +229,12 @@ extension Reader {
     let hasEnd = try takeFlag()
     let end: ChainEnd = try takeCase()
     finding.end = hasEnd ? end : nil
+    let base = try takeOptional()
+    var links: [Link] = []
+    for _ in 0..<(try takeCount(limit: Outermost.maxLinks)) {
+      links.append(Link(slot: try take(), returnAddress: try take(), function: try take()))
+    }
+    finding.outermost = base.map { Outermost(stackPointer: $0, links: links) }
     for source in FrameSource.allCases { finding.sources[source] = try take() }
     finding.text = try takeBytes(limit: Limit.text)
     for _ in 0..<(try takeCount(limit: Limit.modules)) {
@@ -211,7 +244,9 @@ extension Reader {
     finding.frames = try takeFrames(limit: Finding.maxListedFrames, modules: finding.modules.count)
     finding.below = try takeFrames(limit: Limit.below, modules: finding.modules.count)
     for _ in 0..<(try takeCount(limit: Limit.violations)) {
-      finding.violations.append(Violation(check: try takeCase(), frame: try take(), reason: try takeReason()))
+      finding.violations.append(
+        Violation(
+          check: try takeCase(), frame: try take(), reason: try takeReason(), detail: try takeString(limit: Limit.detail)))
     }
     if try takeFlag() { finding.unknown = Unknown(frame: try take(), reason: try takeReason()) }
     return finding
@@ -268,6 +303,24 @@ extension Reason {
     case .undeclaredJIT(let runtime): (21, runtime.rawValue)
     case .unrecordedJIT(let runtime): (22, runtime.rawValue)
     case .callsCLibrary(let runtime): (23, runtime.rawValue)
+    case .otherNumber: (24, 0)
+    case .changedPage: (25, 0)
+    case .writtenFile: (26, 0)
+    case .otherCallee: (27, 0)
+    case .addressNotTaken: (28, 0)
+    case .pointerNotHeld: (29, 0)
+    case .otherFrameSize: (30, 0)
+    case .noThreadStarted: (31, 0)
+    case .otherThread: (32, 0)
+    case .returnedInto: (33, 0)
+    case .jumpedInto: (34, 0)
+    case .canaryChanged: (35, 0)
+    case .forgedSignalFrame: (36, 0)
+    case .notAHandler: (37, 0)
+    case .insideHandler: (38, 0)
+    case .otherBase: (39, 0)
+    case .otherOutermostFrames: (40, 0)
+    case .unlistedPath: (41, 0)
     }
   }
 
@@ -306,6 +359,24 @@ extension Reason {
     case 23:
       guard let runtime = JITRuntime(rawValue: operand) else { return nil }
       self = .callsCLibrary(runtime)
+    case 24: self = .otherNumber
+    case 25: self = .changedPage
+    case 26: self = .writtenFile
+    case 27: self = .otherCallee
+    case 28: self = .addressNotTaken
+    case 29: self = .pointerNotHeld
+    case 30: self = .otherFrameSize
+    case 31: self = .noThreadStarted
+    case 32: self = .otherThread
+    case 33: self = .returnedInto
+    case 34: self = .jumpedInto
+    case 35: self = .canaryChanged
+    case 36: self = .forgedSignalFrame
+    case 37: self = .notAHandler
+    case 38: self = .insideHandler
+    case 39: self = .otherBase
+    case 40: self = .otherOutermostFrames
+    case 41: self = .unlistedPath
     default: return nil
     }
   }
