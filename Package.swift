@@ -60,6 +60,8 @@ let package = Package(
     library("Unwind", uses: ["Bytes", "ELF", "Wire"]),
     library("Flow", uses: ["Bytes", "ELF", "Unwind", "Wire", "X86"]),
 
+    library("Linkage", uses: ["Bytes", "ELF", "Unwind"]),
+
     // What a container asks for, and what the administrator grants.
     library("OCI", uses: ["JSON", "Diagnostics"]),
     library("Profile", uses: ["YAML", "Diagnostics", "Wire"]),
@@ -75,7 +77,7 @@ let package = Package(
     library("Launch", uses: ["Kernel", "Plan", "Diagnostics"]),
 
     // What is done with them.
-    library("Inspection", uses: ["Bytes", "ELF", "Flow", "Go", "Unwind", "X86", "Wire"]),
+    library("Inspection", uses: ["Bytes", "ELF", "Flow", "Go", "Linkage", "Unwind", "X86", "Wire"]),
     library("Supervisor", uses: ["BPF", "JSON", "Kernel", "Plan", "Profile", "ProcFS", "Report", "Wire", "Diagnostics"]),
 
     program("callgate", uses: ["Diagnostics", "Filter", "JSON", "Kernel", "Launch", "OCI", "Plan", "Profile", "Settings"]),

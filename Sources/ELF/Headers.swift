@@ -103,7 +103,8 @@ package struct Section: Equatable, Sendable {
   package var address: ImageAddress
   package var fileOffset: UInt64
   package var count: UInt64
-  var link: Int
+  /// `sh_link`: the section that this one goes with.
+  package var link: Int
 }
 
 extension ObjectFile {

@@ -129,6 +129,20 @@ package final class ObjectFile {
     return result
   }
 
+  private static let maxWholeBytes: UInt64 = 64 << 20
+
+  /// A large piece of the file, past the cache of chunks, which one pass would only empty.
+  package func wholeBytes(at offset: UInt64, count: UInt64) throws(ELFError) -> [UInt8] {
+    guard count <= ObjectFile.maxWholeBytes else { throw .tooLarge(.section, count) }
+    var bytes: [UInt8] = []
+    while UInt64(bytes.count) < count {
+      let (at, overflow) = offset.addingReportingOverflow(UInt64(bytes.count))
+      guard !overflow else { throw .malformed(.section) }
+      bytes += try ObjectFile.read(source, at: at, count: Int(min(count - UInt64(bytes.count), UInt64(ObjectFile.maxReadBytes))))
+    }
+    return bytes
+  }
+
   /// Where the file holds what appears at `address`, and how many bytes from there the segment fills from the file.
   package func place(of address: ImageAddress) throws(ELFError) -> (fileOffset: UInt64, available: UInt64) {
     for segment in segments where segment.address <= address && address < segment.end {

@@ -55,6 +55,11 @@ package struct Entries {
     return index < sorted.count ? sorted[index] : nil
   }
 
+  /// The closest start at or below the address.
+  package func start(before address: ImageAddress) -> ImageAddress? {
+    [Entries.closest(1, below: address, in: sorted).first, Entries.closest(1, below: address, in: taken).first].compactMap { $0 }.max()
+  }
+
   /// Functions that `address` may belong to, the likeliest first: those that begin closest before it, and those that jump to a part that
   /// it lies in.
   package func candidates(for address: ImageAddress) -> [ImageAddress] {

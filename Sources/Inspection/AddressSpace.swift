@@ -52,6 +52,8 @@ package protocol AddressSpace {
   /// The image of a file-backed or special mapping. nil for a special one that has none; an image is kept by the file's
   /// identity (device, inode) by whoever conforms, since everything it learnt stays true for the next inspection.
   mutating func image(of mapping: Mapping) throws(Unreadable) -> Image?
+  /// The executable mappings of files, the vDSO's among them, in the order of their addresses.
+  mutating func codeMappings() throws(Unreadable) -> [Mapping]
   /// The lowest executable mapping of a file for whose path `isWanted` holds, nil where there is none.
   mutating func code(ofFile isWanted: (String) -> Bool) throws(Unreadable) -> Mapping?
 }

@@ -52,6 +52,13 @@ final class CodePoint {
   /// Where the function's FDE starts.
   var functionStart: ImageAddress?
 
+  /// Bytes of the call instruction before a return address, where its function's instructions lead to it.
+  var callLength: Int?
+  /// What that call names; nil while nobody has asked.
+  var calls: [CallForm]?
+  /// Callees that were found to be the call's.
+  var edges: [Edge] = []
+
   var hasCFI: Bool {
     if case .row(_, by: .cfi) = unwinding { true } else { false }
   }

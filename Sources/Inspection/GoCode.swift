@@ -90,6 +90,13 @@ extension Image {
     return point
   }
 
+  /// The function of Go's that holds `address`; nil in C code.
+  func goRange(of address: ImageAddress, _ budget: inout Budget) throws(UnwindError) -> AddressRange? {
+    guard let table = try goTable(budget: &budget) else { return nil }
+    try budget.spend(Image.askCost)
+    do throws(GoTableError) { return try table.function(covering: address).map { AddressRange($0) } } catch { throw UnwindError(error) }
+  }
+
   private func known(
     _ lookup: ImageAddress, in table: GoTable
   ) throws(UnwindError) -> (GoFunction, StackDepth, name: [UInt8])? {

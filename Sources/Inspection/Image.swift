@@ -1,5 +1,6 @@
 package import ELF
 import Go
+import Linkage
 import Unwind
 import Wire
 import X86
@@ -22,16 +23,26 @@ package final class Image {
   var frames: FrameTable
   let assembler = OperationDecoder()
   let flow: FlowPoints
+  let linkage: Linkage
+  /// Stands for this image where it is only told from others: it may outlive it.
+  let token = Token()
+  /// The kernel's own file, which it maps into every process.
+  package var isVDSO = false
   private var points: [Key: CodePoint] = [:]
+  var pieces: [ImageAddress: Piece] = [:]
+  var isLoaderFound: Bool?
   private var shownBuildID: String?
   var goTableFound: Result<GoTable?, UnwindError>?
   var exportsMaker: [Walk.Maker: Bool] = [:]
   var importsMaker: [Walk.Maker: Bool] = [:]
 
+  final class Token {}
+
   package init(_ source: Source) throws(ELFError) {
     file = try ObjectFile(source)
     frames = FrameTable(file)
     flow = FlowPoints(file, assembler)
+    linkage = Linkage(file)
   }
 
   /// What this file says about `address`. Never throws: what cannot be judged is the answer's own case.

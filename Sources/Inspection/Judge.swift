@@ -111,6 +111,7 @@ extension Image {
     for start in starts where start < address {
       switch try before(address, from: start, budget: &budget) {
       case .instruction(let instruction):
+        if check == .call, instruction.isCall { point.callLength = instruction.length }
         if check == .call, !instruction.isCall { point.objections.append(Objection(check: .call, reason: .notAfterCall)) }
         if check == .site, instruction.kind != .syscall, point.objections.isEmpty {
           point.objections.append(Objection(check: .site, reason: .insideAnInstruction))

@@ -74,6 +74,8 @@ struct Walk {
   var trail: [Visited] = []
   /// Frames that files' tables say nothing of have been met since the last one of the trail.
   private var hasMetMadeCode = false
+  /// The images of all files that the process has mapped code of; nil while nobody has asked.
+  var loaded: [Image]?
   /// What functions that are left on the way out would have written: see RestOfFunction.
   var written: [UInt64: UInt64?] = [:]
   var stretch: Stretch?
@@ -143,6 +145,7 @@ struct Walk {
       return next
     }
     for objection in point.objections { object(objection.check, objection.reason) }
+    try judgeEdge(in: &space)
 
     switch point.unwinding {
     case .unknown(let reason):

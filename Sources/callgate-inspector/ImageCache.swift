@@ -37,7 +37,11 @@ final class ImageCache {
 
   init(vdso bytes: [UInt8]) {
     // Without it a frame in the vDSO cannot be judged, which is what the finding then says.
-    do throws(ELFError) { vdso = try Image(Source(bytes)) } catch { vdso = nil }
+    do throws(ELFError) {
+      let image = try Image(Source(bytes))
+      image.isVDSO = true
+      vdso = image
+    } catch { vdso = nil }
   }
 
   func beginInspection() {

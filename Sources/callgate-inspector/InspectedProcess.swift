@@ -61,20 +61,25 @@ struct InspectedProcess: AddressSpace {
   }
 
   mutating func code(ofFile isWanted: (String) -> Bool) throws(Unreadable) -> Mapping? {
+    try codeMappings().first { $0.backing == .file && isWanted($0.path) }
+  }
+
+  mutating func codeMappings() throws(Unreadable) -> [Mapping] {
     do throws(SyscallError) {
       if text == nil { text = try map.value.text(limit: InspectedProcess.maxMapsBytes) }
     } catch {
       throw Unreadable()
     }
+    var mappings: [Mapping] = []
     for line in (text ?? []).split(separator: UInt8(ascii: "\n")) {
       do throws(ProcFSError) {
         let mapping = Mapping(try MapsLine(line))
-        if mapping.isExecutable, mapping.backing == .file, isWanted(mapping.path) { return mapping }
+        if mapping.isExecutable, !mapping.isWritable, mapping.backing == .file || mapping.backing == .special { mappings.append(mapping) }
       } catch {
         throw Unreadable()
       }
     }
-    return nil
+    return mappings
   }
 
   private mutating func find(_ address: UInt64) throws(Unreadable) -> Mapping? {
