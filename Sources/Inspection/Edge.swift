@@ -40,9 +40,9 @@ extension Walk {
 
   /// Judges the call that the current frame's address follows, if it is one.
   mutating func judgeEdge(in space: inout some AddressSpace) throws(Stop) {
-    guard let caller = trail.last, caller.place.arrival == .returned, let below = calleeOfCurrent, let start = below.functionStart,
-      // The prologue of what it calls has called it: where it goes on is no entry.
-      !caller.point.changesStack
+    guard let caller = trail.last, caller.place.arrival == .returned, let below = calleeOfCurrent, let start = below.entry,
+      // A prologue has called it, and it calls what follows the prologue.
+      !caller.point.changesStack, !below.point.changesStack
     else { return }
     switch caller.point.unwinding {
     // The kernel made the handler return here: `signal` says what that may be.
@@ -165,7 +165,7 @@ extension Walk {
 
   /// The PLT's word is not bound yet: the call led into the loader, which looks the symbol up.
   private mutating func isLazyBinding(_ callee: Callee, of slot: ImageAddress, _ image: Image) throws(UnwindError) -> Bool {
-    guard callee.image !== image, try callee.image.isLoader(&budget), case .symbol? = try image.linkage.slot(at: slot, &budget) else {
+    guard callee.image !== image, try callee.image.bindsLazily(&budget), case .symbol? = try image.linkage.slot(at: slot, &budget) else {
       return false
     }
     return try callee.image.linkage.names(in: callee.piece.range, &budget).isEmpty
@@ -265,13 +265,19 @@ extension Image {
     return address + UInt64(offset + 6) + UInt64(bitPattern: Int64(Int32(bitPattern: displacement)))
   }
 
-  /// glibc's ld.so.
+  /// The dynamic loader, glibc's or musl's: it finds functions by their names, and calls IFUNCs' resolvers.
   func isLoader(_ budget: inout Budget) throws(UnwindError) -> Bool {
-    if let isLoaderFound { return isLoaderFound }
-    let profile = try linkage.exports(named: Array("_dl_mcount".utf8), &budget)
-    let threads = try linkage.exports(named: Array("__tls_get_addr".utf8), &budget)
-    let found = !profile.isEmpty && !threads.isEmpty
-    isLoaderFound = found
-    return found
+    try !linkage.exports(named: Array("__tls_get_addr".utf8), &budget).isEmpty
+  }
+
+  /// glibc's; musl binds everything when it loads.
+  func bindsLazily(_ budget: inout Budget) throws(UnwindError) -> Bool {
+    guard try isLoader(&budget) else { return false }
+    return try !linkage.exports(named: Array("_dl_mcount".utf8), &budget).isEmpty
+  }
+
+  /// libffi, which calls what a script names.
+  func isForeignInterface(_ budget: inout Budget) throws(UnwindError) -> Bool {
+    try !linkage.exports(named: Array("ffi_call".utf8), &budget).isEmpty
   }
 }

@@ -30,7 +30,6 @@ package final class Image {
   package var isVDSO = false
   private var points: [Key: CodePoint] = [:]
   var pieces: [ImageAddress: Piece] = [:]
-  var isLoaderFound: Bool?
   private var shownBuildID: String?
   var goTableFound: Result<GoTable?, UnwindError>?
   var exportsMaker: [Walk.Maker: Bool] = [:]

@@ -15,7 +15,7 @@ extension Walk {
   mutating func judgeSeam(
     _ edge: Edge, _ caller: Visited, _ below: Visited, in space: inout some AddressSpace
   ) throws(UnwindError) {
-    guard edge.way == .pointer, !edge.isHeldAsSeam, isInnermostRun, let start = below.functionStart,
+    guard edge.way == .pointer, !edge.isHeldAsSeam, isInnermostRun, let start = below.entry,
       let piece = try below.code.image.piece(at: start, &budget)
     else { return }
     guard try isHeld(Callee(image: below.code.image, piece: piece), of: caller.code.image, asSeam: true, in: &space) else {
@@ -69,7 +69,16 @@ extension Walk {
     }
     guard !names.isEmpty else { return false }
     // libc finds the vDSO's functions by their names.
-    if image.isVDSO || permissions.contains(asSeam ? .foreignCalls : .dlsym) { return true }
+    if image.isVDSO { return true }
+    if !asSeam, permissions.contains(.dlsym) { return true }
+    if asSeam, permissions.contains(.foreignCalls), try caller.isForeignInterface(&budget) { return true }
+    // The loader calls the resolvers of IFUNCs, and a few functions whose names it holds.
+    if try caller.isLoader(&budget) {
+      for name in names {
+        if try image.linkage.exports(named: name, &budget).contains(where: { $0.isResolver && range.contains($0.address) }) { return true }
+        if try caller.linkage.holdsText(name, &budget) { return true }
+      }
+    }
     for other in loadedImages(in: &space) where other !== image {
       for name in names {
         if try other.linkage.holds(name, &budget) { return true }

@@ -28,15 +28,11 @@ struct References {
       let isWanted =
         segment.isExecutable
         ? segment.fileBytes <= References.maxCodeBytes
-        : (file.isFixed || relocations.isPacked || hasRelativePointers) && segment.fileBytes <= References.maxDataBytes
+        : (file.isFixed || hasRelativePointers) && segment.fileBytes <= References.maxDataBytes
       guard isWanted else { continue }
       try References.blocks(of: segment, in: file, &budget) { bytes, address in
-        if segment.isExecutable {
-          sweep.code(bytes, at: address)
-        } else {
-          if file.isFixed || relocations.isPacked { sweep.words(bytes, at: address) }
-          if hasRelativePointers, !segment.isWritable { sweep.relativeWords(bytes, at: address) }
-        }
+        if segment.isExecutable { sweep.code(bytes, at: address) } else if file.isFixed { sweep.words(bytes, at: address) }
+        if hasRelativePointers, !segment.isWritable { sweep.relativeWords(bytes, at: address) }
       }
     }
     taken = sweep.taken.sorted()
@@ -56,6 +52,12 @@ struct References {
           if opcode == 0xe9 || (opcode == 0x0f && code[index + 1] & 0xf0 == 0x80) {
             let length = opcode == 0xe9 ? 5 : 6
             let target = address + UInt64(index + length) + displacement(code, index + length - 4)
+            let source = address + UInt64(index)
+            if range.contains(target), !range.contains(source) { found.append(source) }
+          }
+          // jmp rel8, and jcc rel8
+          if opcode == 0xeb || opcode & 0xf0 == 0x70 {
+            let target = address + UInt64(index + 2) + UInt64(bitPattern: Int64(Int8(bitPattern: code[index + 1])))
             let source = address + UInt64(index)
             if range.contains(target), !range.contains(source) { found.append(source) }
           }

@@ -26,15 +26,12 @@ struct Relocations {
   private(set) var globalSlots: [UInt64: Int] = [:]
   /// Addresses of code that data holds, sorted.
   private(set) var addresses: [UInt64] = []
-  /// SHT_RELR: the addresses stand in the data, and which words they are is not told here.
-  private(set) var isPacked = false
-
   init(of file: ObjectFile, _ symbolTable: Symbols, _ budget: inout Budget) throws(UnwindError) {
     let sections: [Section]
     do throws(ELFError) { sections = try file.sections() } catch { throw .file(error) }
     for section in sections {
-      // SHT_RELR, SHT_RELA
-      if section.type == 19 { isPacked = true }
+      if section.type == 19, section.count <= Relocations.maxBytes { try readPacked(section, of: file, &budget) }
+      // SHT_RELA
       guard section.type == 4, section.count <= Relocations.maxBytes else { continue }
       let rows: [UInt8]
       do throws(ELFError) { rows = try file.wholeBytes(at: section.fileOffset, count: section.count / 24 * 24) } catch { throw .file(error) }
@@ -64,6 +61,39 @@ struct Relocations {
       }
     }
     addresses.sort()
+  }
+
+  /// SHT_RELR (ELF gABI, 2022): an even word is the address of a word that holds an address; an odd one has a bit for each of the 63
+  /// words that follow.
+  private mutating func readPacked(_ section: Section, of file: ObjectFile, _ budget: inout Budget) throws(UnwindError) {
+    let rows: [UInt8]
+    do throws(ELFError) { rows = try file.wholeBytes(at: section.fileOffset, count: section.count / 8 * 8) } catch { throw .file(error) }
+    var next: UInt64 = 0
+    for row in stride(from: 0, to: rows.count, by: 8) {
+      try budget.spend(8)
+      var word = littleEndian(rows, at: row)
+      if word & 1 == 0 {
+        try readAddress(at: word, of: file)
+        next = word &+ 8
+        continue
+      }
+      var place = next
+      word >>= 1
+      while word != 0 {
+        if word & 1 != 0 { try readAddress(at: place, of: file) }
+        word >>= 1
+        place = place &+ 8
+      }
+      next = next &+ 63 * 8
+    }
+  }
+
+  private mutating func readAddress(at place: UInt64, of file: ObjectFile) throws(UnwindError) {
+    do throws(ELFError) { addresses.append(littleEndian(try file.bytes(at: ImageAddress(place), count: 8), at: 0)) } catch {
+      // A table that names words which the file does not fill names nothing.
+      if case .unmapped = error { return }
+      throw .file(error)
+    }
   }
 
   func addresses(in range: AddressRange) -> ArraySlice<UInt64> {

@@ -3,7 +3,7 @@ package enum Permission: UInt8, CaseIterable, Sendable {
   /// A function that its file exports may be called through a pointer although no loaded file holds its address: what dlsym(3) gives to
   /// programs that have plugins.
   case dlsym
-  /// The same for the functions that make system calls: a foreign-function interface (Python's ctypes, say) calls them for a script.
+  /// A foreign-function interface (libffi, behind Python's ctypes, say) may call functions that make system calls for a script.
   case foreignCalls
   /// A trapped call may be made while a signal handler runs.
   case signalHandlers
