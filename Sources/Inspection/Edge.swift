@@ -13,9 +13,24 @@ import X86
 /// GOT and function pointers in the process's memory are the attacker's, and are never read: only what the files say counts.
 extension Walk {
   /// A function by its file.
+  ///
+  /// Where no table says which function a frame belongs to, the walk has chosen one whose instructions lead to its address, tail calls
+  /// included: it is that one, or the one that the address itself lies in.
   struct Callee {
     let image: Image
-    let piece: Piece
+    let pieces: [Piece]
+
+    func contains(_ address: ImageAddress) -> Bool { pieces.contains { $0.range.contains(address) } }
+  }
+
+  mutating func callee(_ visited: Visited) throws(UnwindError) -> Callee? {
+    guard let start = visited.functionStart, let piece = try visited.code.image.piece(at: start, &budget) else { return nil }
+    var pieces = [piece]
+    if case .candidates = visited.point.unwinding {
+      let address = visited.place.arrival.lookup(visited.code.address)
+      if let own = try visited.code.image.piece(at: address, &budget), own !== piece { pieces.append(own) }
+    }
+    return Callee(image: visited.code.image, pieces: pieces)
   }
 
   /// A place that a call may have led to.
@@ -40,7 +55,7 @@ extension Walk {
 
   /// Judges the call that the current frame's address follows, if it is one.
   mutating func judgeEdge(in space: inout some AddressSpace) throws(Stop) {
-    guard let caller = trail.last, caller.place.arrival == .returned, let below = calleeOfCurrent, let start = below.entry,
+    guard let caller = trail.last, caller.place.arrival == .returned, let below = calleeOfCurrent, let start = below.functionStart,
       // A prologue has called it, and it calls what follows the prologue.
       !caller.point.changesStack, !below.point.changesStack
     else { return }
@@ -55,8 +70,7 @@ extension Walk {
     var edge = caller.point.edges.first { $0.key == key } ?? Edge(key: key)
     do throws(UnwindError) {
       if !edge.isKnown {
-        guard let piece = try below.code.image.piece(at: start, &budget) else { return }
-        let callee = Callee(image: below.code.image, piece: piece)
+        guard let callee = try callee(below) else { return }
         switch try way(from: caller, to: callee, in: &space) {
         case .named: edge.way = .named
         case .pointer:
@@ -113,20 +127,20 @@ extension Walk {
           queue.append(position)
         }
       }
-      if at.image === callee.image, callee.piece.range.contains(at.address), !at.isResolver { return .named }
+      if at.image === callee.image, callee.contains(at.address), !at.isResolver { return .named }
+      if !at.isResolver, let slot = try at.image.stubSlot(at.address) {
+        var found: [Position] = []
+        if try !follow(slot, of: at.image, to: callee, &found, in: &space) { meetsPointer = true }
+        add(found)
+        if try isLazyBinding(callee, of: slot, at.image) { return .named }
+        continue
+      }
       guard let piece = try at.image.piece(at: at.address, &budget) else {
         meetsPointer = true
         continue
       }
       if at.isResolver {
         add(piece.addresses.filter { at.image.file.isExecutable($0) }.map { Position(image: at.image, address: $0) })
-        continue
-      }
-      if let slot = try at.image.stubSlot(at.address) {
-        var found: [Position] = []
-        if try !follow(slot, of: at.image, to: callee, &found, in: &space) { meetsPointer = true }
-        add(found)
-        if try isLazyBinding(callee, of: slot, at.image) { return .named }
         continue
       }
       add(piece.targets.map { Position(image: at.image, address: $0) })
@@ -168,7 +182,8 @@ extension Walk {
     guard callee.image !== image, try callee.image.bindsLazily(&budget), case .symbol? = try image.linkage.slot(at: slot, &budget) else {
       return false
     }
-    return try callee.image.linkage.names(in: callee.piece.range, &budget).isEmpty
+    for piece in callee.pieces where try !callee.image.linkage.names(in: piece.range, &budget).isEmpty { return false }
+    return true
   }
 
   /// `-mindirect-branch=thunk-inline`: a call to a call, which replaces its own return address.

@@ -9,16 +9,15 @@ import Wire
 /// What dlsym(3) gives to plugins' callers is enough for `edge`. It is not for the functions that make system calls: an attacker who can
 /// overwrite one pointer would call `system` through it, from its rightful place and with a genuine stack.
 extension Walk {
-  /// How far jumps to a function are followed back.
-  private static let maxSearched = 48
+  /// How many functions that jump to one are looked for, and to those.
+  private static let maxFamily = 12
 
   mutating func judgeSeam(
     _ edge: Edge, _ caller: Visited, _ below: Visited, in space: inout some AddressSpace
   ) throws(UnwindError) {
-    guard edge.way == .pointer, !edge.isHeldAsSeam, isInnermostRun, let start = below.entry,
-      let piece = try below.code.image.piece(at: start, &budget)
-    else { return }
-    guard try isHeld(Callee(image: below.code.image, piece: piece), of: caller.code.image, asSeam: true, in: &space) else {
+    guard edge.way == .pointer, !edge.isHeldAsSeam, isInnermostRun, let callee = try callee(below) else { return }
+    guard try isHeld(callee, of: caller.code.image, asSeam: true, in: &space) else {
+      let start = callee.pieces[0].range.start
       let name = below.code.image.function(at: start)?.name ?? "the function at +0x\(String(start.value, radix: 16))"
       object(.seam, .pointerNotHeld, detail: name)
       return
@@ -41,75 +40,76 @@ extension Walk {
   mutating func isHeld(
     _ callee: Callee, of caller: Image, asSeam: Bool, in space: inout some AddressSpace
   ) throws(UnwindError) -> Bool {
-    var queue = [callee]
-    var next = 0
-    while next < queue.count, next < Walk.maxSearched {
-      let candidate = queue[next]
-      next += 1
-      if try isHeldItself(candidate, of: caller, asSeam: asSeam, in: &space) { return true }
-      for before in try jumping(to: candidate, in: &space)
-      where !queue.contains(where: { $0.image === before.image && $0.piece === before.piece }) { queue.append(before) }
-    }
-    return false
-  }
-
-  private mutating func isHeldItself(
-    _ callee: Callee, of caller: Image, asSeam: Bool, in space: inout some AddressSpace
-  ) throws(UnwindError) -> Bool {
-    let (image, range) = (callee.image, callee.piece.range)
+    let image = callee.image
     // Go's tables of methods hold distances, and any function may be a value.
-    if try image.goRange(of: range.start, &budget) != nil { return true }
-    let names = try image.linkage.names(in: range, &budget)
-    if !asSeam || image === caller {
-      if try image.linkage.takes(range, &budget) { return true }
-    } else {
-      if try image.linkage.takesInData(range, &budget) { return true }
-      // Nobody else can know of a function without a name: its own file has given the pointer away.
-      if names.isEmpty, try image.linkage.takes(range, &budget) { return true }
-    }
+    if try image.goRange(of: callee.pieces[0].range.start, &budget) != nil { return true }
+    let family = try family(of: callee.pieces, in: image)
+    for piece in family where try isTaken(piece, of: image, byOthers: asSeam && image !== caller) { return true }
+    var names: [SymbolName] = []
+    for piece in family { names += try image.linkage.names(in: piece.range, &budget) }
     guard !names.isEmpty else { return false }
     // libc finds the vDSO's functions by their names.
     if image.isVDSO { return true }
     if !asSeam, permissions.contains(.dlsym) { return true }
     if asSeam, permissions.contains(.foreignCalls), try caller.isForeignInterface(&budget) { return true }
-    // The loader calls the resolvers of IFUNCs, and a few functions whose names it holds.
-    if try caller.isLoader(&budget) {
-      for name in names {
-        if try image.linkage.exports(named: name, &budget).contains(where: { $0.isResolver && range.contains($0.address) }) { return true }
-        if try caller.linkage.holdsText(name, &budget) { return true }
+    if try caller.isLoader(&budget), try isCalledByLoader(names, family, of: image, loader: caller) { return true }
+    let others = loadedImages(in: &space).filter { $0 !== image }
+    for other in others { for name in names where try other.linkage.holds(name, &budget) { return true } }
+    for other in others { for name in names where try other.looksUp(name, &budget) { return true } }
+    for other in others { for name in names where try jumpsHeld(to: name, in: other) { return true } }
+    return false
+  }
+
+  /// The pieces, and those of the same file that jump to them, the closest first.
+  private mutating func family(of pieces: [Piece], in image: Image) throws(UnwindError) -> [Piece] {
+    var family = pieces
+    var next = 0
+    while next < family.count, family.count < Walk.maxFamily {
+      for source in try image.linkage.jumps(into: family[next].range, &budget) {
+        if let piece = try image.piece(at: source, &budget), !family.contains(where: { $0 === piece }) { family.append(piece) }
       }
+      next += 1
     }
-    for other in loadedImages(in: &space) where other !== image {
-      for name in names {
-        if try other.linkage.holds(name, &budget) { return true }
-        if try other.looksUp(name, &budget) { return true }
+    return family
+  }
+
+  private mutating func isTaken(_ piece: Piece, of image: Image, byOthers: Bool) throws(UnwindError) -> Bool {
+    guard byOthers else { return try image.linkage.takes(piece.range, &budget) }
+    if try image.linkage.takesInData(piece.range, &budget) { return true }
+    // Nobody else can know of a function without a name: its own file has given the pointer away.
+    guard try image.linkage.names(in: piece.range, &budget).isEmpty else { return false }
+    return try image.linkage.takes(piece.range, &budget)
+  }
+
+  /// The loader calls the resolvers of IFUNCs, and a few functions whose names it holds.
+  private mutating func isCalledByLoader(
+    _ names: [SymbolName], _ family: [Piece], of image: Image, loader: Image
+  ) throws(UnwindError) -> Bool {
+    for name in names {
+      for export in try image.linkage.exports(named: name, &budget) where export.isResolver {
+        if family.contains(where: { $0.range.contains(export.address) }) { return true }
       }
+      if try loader.linkage.holdsText(name, &budget) { return true }
     }
     return false
   }
 
-  /// The functions that jump to this one, or to its stub in another file's PLT.
-  private mutating func jumping(to callee: Callee, in space: inout some AddressSpace) throws(UnwindError) -> [Callee] {
-    var found: [Callee] = []
-    func add(_ sources: [ImageAddress], _ image: Image, _ budget: inout Budget) throws(UnwindError) {
-      for source in sources { if let piece = try image.piece(at: source, &budget) { found.append(Callee(image: image, piece: piece)) } }
-    }
-    try add(callee.image.linkage.jumps(into: callee.piece.range, &budget), callee.image, &budget)
-    let names = try callee.image.linkage.names(in: callee.piece.range, &budget)
-    guard !names.isEmpty else { return found }
-    for image in loadedImages(in: &space) {
-      for name in names {
-        for slot in try image.linkage.slots(of: name, &budget) {
-          for jump in try image.linkage.jumps(through: slot, &budget) {
-            // A stub, to which others jump, or a function's own jump.
-            let stub = AddressRange(start: ImageAddress(jump.value & ~15), count: 16)
-            try add(try image.linkage.jumps(into: stub, &budget), image, &budget)
-            try add([jump], image, &budget)
+  /// A function of `image` whose address is held jumps to the other file's function of this name.
+  private mutating func jumpsHeld(to name: SymbolName, in image: Image) throws(UnwindError) -> Bool {
+    for slot in try image.linkage.slots(of: name, &budget) {
+      for jump in try image.linkage.jumps(through: slot, &budget) {
+        // A function's own jump, or a stub, to which others jump.
+        let stub = AddressRange(start: ImageAddress(jump.value & ~15), count: 16)
+        for source in try [jump] + image.linkage.jumps(into: stub, &budget) {
+          guard let piece = try image.piece(at: source, &budget) else { continue }
+          for candidate in try family(of: [piece], in: image) {
+            if try image.linkage.takes(candidate.range, &budget) { return true }
+            if permissions.contains(.dlsym), try !image.linkage.names(in: candidate.range, &budget).isEmpty { return true }
           }
         }
       }
     }
-    return found
+    return false
   }
 }
 

@@ -18,15 +18,6 @@ struct Visited {
 
   var stackPointer: UInt64 { place.registers[Registers.rsp] ?? 0 }
 
-  /// An address of the function that was called, or of the part of it that its file's tables know by itself.
-  ///
-  /// Where no table says which function it is, the walk has chosen one whose instructions lead here, tail calls included: then it is the
-  /// address itself that lies in what was called last.
-  var entry: ImageAddress? {
-    if case .candidates = point.unwinding { return place.arrival.lookup(code.address) }
-    return functionStart
-  }
-
   /// What is added to the file's addresses where it is loaded.
   var bias: UInt64 { place.instruction &- code.address.value }
 }
