@@ -54,6 +54,11 @@ package protocol AddressSpace {
   mutating func image(of mapping: Mapping) throws(Unreadable) -> Image?
   /// The executable mappings of files, the vDSO's among them, in the order of their addresses.
   mutating func codeMappings() throws(Unreadable) -> [Mapping]
+}
+
+extension AddressSpace {
   /// The lowest executable mapping of a file for whose path `isWanted` holds, nil where there is none.
-  mutating func code(ofFile isWanted: (String) -> Bool) throws(Unreadable) -> Mapping?
+  mutating func code(ofFile isWanted: (String) -> Bool) throws(Unreadable) -> Mapping? {
+    try codeMappings().first { $0.backing == .file && isWanted($0.path) }
+  }
 }

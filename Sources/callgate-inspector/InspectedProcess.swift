@@ -60,10 +60,6 @@ struct InspectedProcess: AddressSpace {
     }
   }
 
-  mutating func code(ofFile isWanted: (String) -> Bool) throws(Unreadable) -> Mapping? {
-    try codeMappings().first { $0.backing == .file && isWanted($0.path) }
-  }
-
   mutating func codeMappings() throws(Unreadable) -> [Mapping] {
     do throws(SyscallError) {
       if text == nil { text = try map.value.text(limit: InspectedProcess.maxMapsBytes) }

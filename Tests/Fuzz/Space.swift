@@ -51,9 +51,7 @@ struct Space: AddressSpace {
     return image
   }
 
-  func code(ofFile isWanted: (String) -> Bool) -> Mapping? {
-    mappings.first { $0.isExecutable && $0.backing == .file && isWanted($0.path) }
-  }
+  func codeMappings() -> [Mapping] { mappings.filter { $0.isExecutable && $0.backing == .file } }
 }
 
 extension Input {

@@ -43,9 +43,7 @@ struct ArraySpace: AddressSpace {
     throw Unreadable()
   }
 
-  func code(ofFile isWanted: (String) -> Bool) -> Mapping? {
-    mappings.first { $0.isExecutable && $0.backing == .file && isWanted($0.path) }
-  }
+  func codeMappings() -> [Mapping] { mappings.filter { $0.isExecutable && $0.backing == .file } }
 
   func image(of mapping: Mapping) throws(Unreadable) -> Image? {
     guard let image else { throw Unreadable() }

@@ -81,8 +81,8 @@ struct LiveProcess: AddressSpace {
     return Array(bytes[..<got])
   }
 
-  func code(ofFile isWanted: (String) -> Bool) -> Mapping? {
-    every.first { $0.isExecutable && $0.backing == .file && isWanted($0.path) }
+  func codeMappings() -> [Mapping] {
+    every.filter { $0.isExecutable && !$0.isWritable && ($0.backing == .file || $0.backing == .special) }
   }
 
   func image(of mapping: Mapping) throws(Unreadable) -> Image? {
@@ -109,6 +109,7 @@ struct LiveProcess: AddressSpace {
     }
     do throws(ELFError) {
       let image = try Image(source)
+      image.isVDSO = mapping.path == "[vdso]"
       images.kept[identity] = image
       return image
     } catch { throw Unreadable() }

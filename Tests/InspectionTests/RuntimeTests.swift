@@ -118,7 +118,7 @@ private struct Corrupted: AddressSpace {
 
   func mapping(at address: UInt64) -> Mapping? { process.mapping(at: address) }
   func image(of mapping: Mapping) throws(Unreadable) -> Image? { try process.image(of: mapping) }
-  func code(ofFile isWanted: (String) -> Bool) -> Mapping? { process.code(ofFile: isWanted) }
+  func codeMappings() -> [Mapping] { process.codeMappings() }
 }
 
 /// A Java program that does what programs do: files, sockets, threads, processes, exceptions, garbage, loops that get compiled.
