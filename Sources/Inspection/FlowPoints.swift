@@ -62,6 +62,17 @@ final class FlowPoints {
     return analysis.row(at: address, arrival)
   }
 
+  /// Where the functions reach that `address` may belong to, the likeliest first.
+  func extents(around address: ImageAddress, _ budget: inout Budget) throws(UnwindError) -> [AddressRange] {
+    guard let segment = file.segments.first(where: { $0.isExecutable && $0.address <= address && address < $0.end }) else { return [] }
+    let entries = try found(&budget)
+    return entries.candidates(for: address).compactMap { entry in
+      guard segment.address <= entry else { return nil }
+      let end = min(entries.next(after: entry) ?? segment.end, segment.end)
+      return AddressRange(start: entry, count: end.value - entry.value)
+    }
+  }
+
   /// What each function that `address` may belong to would have there, the likeliest first.
   func candidates(_ address: ImageAddress, _ arrival: Arrival, _ budget: inout Budget) throws(UnwindError) -> [FlowRow] {
     let lookup = arrival.lookup(address)

@@ -143,6 +143,7 @@ struct Walk {
       return next
     }
     for objection in point.objections { object(objection.check, objection.reason) }
+    judgeNumber()
 
     switch point.unwinding {
     case .unknown(let reason):
