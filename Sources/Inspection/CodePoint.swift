@@ -52,6 +52,8 @@ final class CodePoint {
   var changesStack = false
   /// The system calls that the function makes here; nil before that was asked, and while it cannot be told.
   var numbers: Numbers?
+  /// What the function's frame looks like here; nil before that was asked.
+  var shape: FrameShape?
   /// Where the function's FDE starts.
   var functionStart: ImageAddress?
 

@@ -187,6 +187,7 @@ struct Walk {
     let caller: Caller
     do throws(UnwindError) { caller = try apply(row, to: place, code, in: &space) } catch { throw .unknown(Reason(error)) }
     trail[trail.count - 1].cfa = caller.returnAddress == nil ? nil : caller.cfa
+    try judgeFrame(by: row, source, in: &space)
     guard let returnAddress = caller.returnAddress else {
       if end == .threadStart, stretch?.ownership == .chosen, !isMade(by: .clone, startingIn: code) {
         object(.base, .wrongDepth)
