@@ -45,6 +45,12 @@ package struct Functions: Sendable {
     return nil
   }
 
+  /// All symbols that start in `range`.
+  package func starting(in range: AddressRange) -> ArraySlice<Function> {
+    let start = range.start.value == 0 ? 0 : above(range.start - 1)
+    return sorted[start..<max(start, above(range.start + range.count - 1))]
+  }
+
   /// All symbols that start where `function` does: a function may have many names.
   package func aliases(of function: Function) -> ArraySlice<Function> {
     let end = above(function.start)

@@ -16,6 +16,7 @@ extension State {
       default: forget(operation.written)
       }
     case .compare(let value): compared = value
+    case .pushConstant: push(.unknown)
     case .push(let register): push(register.map { self[$0] } ?? .unknown)
     case .pushMemory(let memory): push(load(memory, next))
     case .pop(let register):
@@ -31,6 +32,8 @@ extension State {
     case .constant(let to, let value): self[to] = .constant(value)
     case .constantByte(let to, let byte):
       if case .constant(let value) = self[to] { self[to] = .constant(value & ~0xff | Int64(byte)) } else { self[to] = .unknown }
+    case .moveHalf(let to, _), .moveIf(let to, _, _): self[to] = .unknown
+    case .canary(let to): self[to] = .canary
     case .address(let to, let memory): self[to] = address(memory, next)
     case .load(let to, let memory): self[to] = load(memory, next)
     case .loadSigned(let to, let memory):

@@ -35,7 +35,7 @@ package struct FlowAnalysis {
   var states: [State] = [State()]
   var visited: [ImageAddress: Int] = [:]
   /// By return address: the state that the call returns to, if it does.
-  private var calls: [ImageAddress: Int] = [:]
+  private(set) var calls: [ImageAddress: Int] = [:]
   private var afterCall: [ImageAddress: ImageAddress] = [:]
   var ways: [Edge] = []
   private var returns: [Edge] = []
@@ -43,6 +43,8 @@ package struct FlowAnalysis {
   private var withoutReturn: Set<ImageAddress> = []
   /// What holds at all jumps that could not be resolved.
   var unresolved: State?
+  /// It jumps to a part of itself that lies elsewhere, which is not followed.
+  private(set) var hasOtherParts = false
   private var keptSlots = 0
   private var mustRestart = false
   var boundaries: Set<ImageAddress>?
@@ -118,11 +120,13 @@ package struct FlowAnalysis {
       case .next, .syscall: break
       case .jump(let displacement):
         address = next + UInt64(bitPattern: displacement)
+        noteLeaving(to: address, index)
         if address != entry, isEntry(address) { return }
         call = nil
         continue
       case .branch(let displacement):
         let target = next + UInt64(bitPattern: displacement)
+        noteLeaving(to: target, index)
         if target == entry || !isEntry(target) { ways.append(Edge(target: target, state: index, call: nil)) }
       case .call, .callIndirect:
         calls[next] = if let known = calls[next] { try merged(known, index, &budget) } else { index }
@@ -137,6 +141,11 @@ package struct FlowAnalysis {
       // What falls through into another function is a call that does not return.
       if isEntry(address) { return }
     }
+  }
+
+  /// With everything taken off the stack a jump is a call in the place of a return.
+  private mutating func noteLeaving(to target: ImageAddress, _ index: Int) {
+    if !bounds.contains(target), states[index].stackPointer != .frame(-8) { hasOtherParts = true }
   }
 
   /// The instruction at `address`, paid for; nil where there is none.

@@ -58,17 +58,23 @@ extension State {
   fileprivate func rule(for register: UInt8) -> Rule {
     if self[register] == .entry(register) { return .sameValue }
     for slot in slots where slot.value == .entry(register) {
-      switch slot.place {
-      case .frame(let offset): return .saved(offset)
-      case .aligned(let place):
-        for base in State.bases {
-          if case .aligned(let own) = self[base] { return .savedFrom(base, place &- own) }
-        }
-      default: break
-      }
+      if let rule = rule(at: slot.place) { return rule }
     }
     if let holder = holder(of: .entry(register)) { return .register(holder) }
     return .undefined
+  }
+
+  /// How what lies at `place` is found at run time; nil where nothing known leads there.
+  func rule(at place: Value) -> Rule? {
+    switch place {
+    case .frame(let offset): return .saved(offset)
+    case .aligned(let place):
+      for base in State.bases {
+        if case .aligned(let own) = self[base] { return .savedFrom(base, place &- own) }
+      }
+      return nil
+    default: return nil
+    }
   }
 
   fileprivate func holder(of value: Value) -> UInt8? { State.bases.first { self[$0] == value } }

@@ -12,6 +12,8 @@ enum Value: Equatable {
   /// n above the place that SP was last set to, how far from the CFA is not known (alignment, alloca).
   case aligned(Int64)
   case constant(Int64)
+  /// The word that the stack protector compares with its copy before a function returns.
+  case canary
   /// An entry of the jump table at an image address, as far as it has been computed.
   case tableEntry(table: Int64)
   case tableTarget(table: Int64, base: Int64)
@@ -22,7 +24,7 @@ enum Value: Equatable {
     case .frame(let offset): .frame(offset &+ n)
     case .aligned(let offset): .aligned(offset &+ n)
     case .constant(let value): .constant(value &+ n)
-    case .unknown, .entry, .returnAddress, .tableEntry, .tableTarget: .unknown
+    case .unknown, .entry, .returnAddress, .canary, .tableEntry, .tableTarget: .unknown
     }
   }
 }

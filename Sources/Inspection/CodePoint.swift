@@ -1,4 +1,5 @@
 import ELF
+import Flow
 import Unwind
 import Wire
 
@@ -49,6 +50,10 @@ final class CodePoint {
   var isTaskStart = false
   /// libgcc's `__morestack`: the frame above lies on another stack.
   var changesStack = false
+  /// The system calls that the function makes here; nil before that was asked, and while it cannot be told.
+  var numbers: Numbers?
+  /// What the function's frame looks like here; nil before that was asked.
+  var shape: FrameShape?
   /// Where the function's FDE starts.
   var functionStart: ImageAddress?
 

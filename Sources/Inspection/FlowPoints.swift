@@ -12,9 +12,12 @@ struct FlowRow {
 
 /// What flow analysis makes of one file's code: it is asked where the file has no unwind information.
 final class FlowPoints {
-  private let file: ObjectFile
-  private let decoder: OperationDecoder
+  let file: ObjectFile
+  let decoder: OperationDecoder
   private var entries: Result<Entries, UnwindError>?
+  /// What `shape` tells at the calls of a function.
+  var shapes: [ShapedFunction: [ImageAddress: FrameShape]] = [:]
+  var shapeCount = 0
 
   init(_ file: ObjectFile, _ decoder: OperationDecoder) {
     self.file = file
@@ -59,7 +62,19 @@ final class FlowPoints {
   /// The row at `address` in the function that a table says fills `function`; nil where none of its instructions leads there.
   func row(_ address: ImageAddress, _ arrival: Arrival, in function: AddressRange, _ budget: inout Budget) throws(UnwindError) -> Row? {
     let analysis = try FlowAnalysis(of: file, from: function.start, within: function, decoder: decoder, budget: &budget)
+    keepShapes(of: analysis, in: function)
     return analysis.row(at: address, arrival)
+  }
+
+  /// Where the functions reach that `address` may belong to, the likeliest first.
+  func extents(around address: ImageAddress, _ budget: inout Budget) throws(UnwindError) -> [AddressRange] {
+    guard let segment = file.segments.first(where: { $0.isExecutable && $0.address <= address && address < $0.end }) else { return [] }
+    let entries = try found(&budget)
+    return entries.candidates(for: address).compactMap { entry in
+      guard segment.address <= entry else { return nil }
+      let end = min(entries.next(after: entry) ?? segment.end, segment.end)
+      return AddressRange(start: entry, count: end.value - entry.value)
+    }
   }
 
   /// What each function that `address` may belong to would have there, the likeliest first.

@@ -145,6 +145,7 @@ struct Walk {
       return next
     }
     for objection in point.objections { object(objection.check, objection.reason) }
+    judgeNumber()
     try judgeEdge(in: &space)
 
     switch point.unwinding {
@@ -189,6 +190,7 @@ struct Walk {
     let caller: Caller
     do throws(UnwindError) { caller = try apply(row, to: place, code, in: &space) } catch { throw .unknown(Reason(error)) }
     trail[trail.count - 1].cfa = caller.returnAddress == nil ? nil : caller.cfa
+    try judgeFrame(by: row, source, in: &space)
     guard let returnAddress = caller.returnAddress else {
       if end == .threadStart, stretch?.ownership == .chosen, !isMade(by: .clone, startingIn: code) {
         object(.base, .wrongDepth)

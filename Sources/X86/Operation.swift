@@ -43,9 +43,14 @@ package enum Effect: Equatable, Sendable {
   case none
   /// SP goes down by eight; nil where the value comes from elsewhere.
   case push(UInt8?)
+  case pushConstant(Int64)
   case pushMemory(Memory)
   case pop(UInt8?)
   case move(to: UInt8, from: UInt8)
+  /// The lower four bytes; the upper ones become zero.
+  case moveHalf(to: UInt8, from: UInt8)
+  /// `cmov`: the register stays what it is, or becomes the other. `isHalf`: what it is then has its upper four bytes zero.
+  case moveIf(to: UInt8, from: UInt8, isHalf: Bool)
   case exchange(UInt8, UInt8)
   case constant(to: UInt8, Int64)
   /// The lowest byte alone.
@@ -54,6 +59,8 @@ package enum Effect: Equatable, Sendable {
   case address(to: UInt8, Memory)
   /// Eight bytes.
   case load(to: UInt8, Memory)
+  /// Eight bytes from fs_base + 0x28, where the compilers' stack protector has its canary.
+  case canary(to: UInt8)
   /// Four bytes, sign-extended: an entry of a jump table.
   case loadSigned(to: UInt8, Memory)
   /// `count` bytes; `from` where they are one whole register.

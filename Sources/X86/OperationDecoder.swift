@@ -4,6 +4,8 @@ private import CZydis
 @safe package final class OperationDecoder {
   private static let operandCount = 10
   private static let rsp: UInt8 = 7
+  /// `tcbhead_t.stack_guard` (the psABI's thread control block): the place is part of the compilers' ABI.
+  private static let canary = Memory(base: .none, displacement: 0x28)
 
   private var decoder = ZydisDecoder()
   private var decoded = unsafe ZydisDecodedInstruction()
@@ -165,6 +167,7 @@ private import CZydis
     case ZYDIS_MNEMONIC_PUSH:
       guard unsafe operands[0].size == 64 || constant(0) != nil else { return .none }
       if let memory = memory(0) { return .pushMemory(memory) }
+      if let value = constant(0) { return .pushConstant(value) }
       return .push(wide(0))
     case ZYDIS_MNEMONIC_PUSHFQ: return .push(nil)
     case ZYDIS_MNEMONIC_POP: return unsafe operands[0].size == 64 ? .pop(wide(0)) : .none
@@ -192,15 +195,22 @@ private import CZydis
       // The idiom for zero; a write of 32 bits clears the upper half.
       if let a = number(0), a == number(1), unsafe operands[0].size >= 32 { return .constant(to: a, 0) }
       return stored()
-    default: return stored()
+    default: return unsafe decoded.meta.category == ZYDIS_CATEGORY_CMOV ? moveIf() : stored()
     }
+  }
+
+  private func moveIf() -> Effect {
+    guard let to = number(0), let from = number(1), unsafe operands[0].size >= 32 else { return .none }
+    return .moveIf(to: to, from: from, isHalf: unsafe operands[0].size == 32)
   }
 
   private func move() -> Effect {
     if let to = wide(0) {
       if let from = wide(1) { return .move(to: to, from: from) }
       if let memory = memory(1) { return .load(to: to, memory) }
+      if memory(1, in: ZYDIS_REGISTER_FS) == OperationDecoder.canary { return .canary(to: to) }
     }
+    if unsafe operands[0].size == 32, let to = number(0), let from = number(1) { return .moveHalf(to: to, from: from) }
     if let to = number(0), let value = constant(1) {
       if unsafe operands[0].size >= 32 {
         return .constant(to: to, unsafe operands[0].size == 32 ? Int64(UInt32(truncatingIfNeeded: value)) : value)

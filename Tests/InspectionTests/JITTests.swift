@@ -37,6 +37,7 @@ import Wire
     framePointer: UInt64? = JITTests.stackPointer + 24, change: (inout Snapshot) -> Void = { _ in }
   ) -> Finding {
     var snapshot = Snapshot()
+    snapshot.number = 59
     snapshot.instruction = JITTests.code + 0x47
     snapshot.registers[Registers.rsp] = JITTests.stackPointer
     snapshot.registers[Registers.rbp] = framePointer

@@ -16,6 +16,7 @@ import Wire
 
   private func snapshot(_ stackPointer: UInt64 = WalkTests.stackPointer) -> Snapshot {
     var snapshot = Snapshot()
+    snapshot.number = 59
     snapshot.instruction = WalkTests.code + 0x47
     snapshot.registers[Registers.rsp] = stackPointer
     snapshot.startStack = ArraySpace.startStack
