@@ -22,6 +22,7 @@ package func inspect(
 ) -> Finding {
   var walk = Walk(snapshot, limits, jit, permissions)
   walk.run(in: &space)
+  walk.judgeResidue(in: &space)
   if explain || !walk.finding.isClean { walk.listBelow(in: &space) }
   return walk.finish(explain: explain)
 }
