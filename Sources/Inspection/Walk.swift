@@ -162,6 +162,7 @@ struct Walk {
       return nil
     case .signalFrame:
       unwound(by: .signalFrame)
+      try judgeSignalFrame(at: stackPointer, in: &space)
       let interrupted = try interrupted(at: stackPointer, in: &space)
       try cross(to: interrupted, from: stackPointer, in: &space)
       return interrupted

@@ -4,7 +4,7 @@ internal import Profile
 internal import Wire
 
 /// The version of this encoding. callgate and its supervisor come from one build; another number means that they do not.
-private let formatVersion = 2
+private let formatVersion = 3
 
 // MARK: encode
 
@@ -33,6 +33,8 @@ extension Plan {
       JSONMember("onViolation", onViolation.json),
       JSONMember("jit", .array(jit.map(\.name).sorted().map(JSONValue.string))),
       JSONMember("permissions", .array(permissions.map(\.name).sorted().map(JSONValue.string))),
+      JSONMember("paths", .array(paths.map(\.json))),
+      JSONMember("modules", .array(modules.map(\.json))),
       JSONMember("waitKillable", .bool(waitKillable)),
     ])
   }
@@ -52,6 +54,24 @@ extension Condition {
     .object([
       JSONMember("argument", .integer(argument)), JSONMember("mask", .integer(mask)),
       JSONMember("relation", .string(relation.rawValue)),
+    ])
+  }
+}
+
+extension PathRule {
+  fileprivate var json: JSONValue {
+    .object([
+      JSONMember("syscalls", .array(syscalls.map(JSONValue.string))),
+      JSONMember("chain", .array(chain.map { .string($0.description) })),
+    ])
+  }
+}
+
+extension PathModule {
+  fileprivate var json: JSONValue {
+    .object([
+      JSONMember("name", .string(name)), JSONMember("path", path.map(JSONValue.string) ?? .null),
+      JSONMember("buildId", buildID.map(JSONValue.string) ?? .null),
     ])
   }
 }
@@ -78,7 +98,7 @@ extension Plan {
       [
         "version", "id", "bundle", "stateDirectory", "socketPath", "eventsPath", "runtimeProcess", "runtime", "mode",
         "profileName", "profileVersion", "traps", "checks", "unknown", "depth", "onViolation", "jit", "permissions",
-        "waitKillable",
+        "paths", "modules", "waitKillable",
       ])
     guard try fields.integer("version") == formatVersion else { throw badPlan("it is of another version") }
     id = try fields.text("id")
@@ -111,6 +131,8 @@ extension Plan {
         throw badPlan("permissions is no list of permissions")
       }
     }
+    paths = try fields.list("paths").map { rule throws(Refusal) in try PathRule(rule) }
+    modules = try fields.list("modules").map { module throws(Refusal) in try PathModule(module) }
     guard let flag = fields["waitKillable"].flag else { throw badPlan("waitKillable is no boolean") }
     waitKillable = flag
   }
@@ -121,6 +143,27 @@ extension ResolvedTrap {
     let fields = try PlanFields(json, "a trap", ["syscall", "number", "condition"])
     let condition = fields["condition"] == .null ? nil : try Condition(fields["condition"])
     self.init(syscall: try fields.text("syscall"), number: try fields.integer("number"), condition: condition)
+  }
+}
+
+extension PathRule {
+  fileprivate init(_ json: JSONValue) throws(Refusal) {
+    let fields = try PlanFields(json, "a path", ["syscalls", "chain"])
+    let syscalls = try fields.list("syscalls").compactMap(\.text)
+    let chain = try fields.list("chain").compactMap(\.text).compactMap(PathElement.init)
+    guard try syscalls.count == fields.list("syscalls").count, try chain.count == fields.list("chain").count, !chain.isEmpty else {
+      throw badPlan("a path has other than system calls and elements of a chain")
+    }
+    self.init(syscalls: syscalls, chain: chain)
+  }
+}
+
+extension PathModule {
+  fileprivate init(_ json: JSONValue) throws(Refusal) {
+    let fields = try PlanFields(json, "a module", ["name", "path", "buildId"])
+    self.init(
+      name: try fields.text("name"), path: fields["path"] == .null ? nil : try fields.text("path"),
+      buildID: fields["buildId"] == .null ? nil : try fields.text("buildId"))
   }
 }
 

@@ -27,6 +27,8 @@ package struct Plan: Equatable, Sendable {
   /// The runtimes that the profile declares.
   package var jit: Set<JITRuntime>
   package var permissions: Set<Permission>
+  package var paths: [PathRule]
+  package var modules: [PathModule]
   /// The filter has SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: a thread that waits for an answer cannot be stopped meanwhile.
   package var waitKillable: Bool
 
@@ -51,6 +53,8 @@ package struct Plan: Equatable, Sendable {
     onViolation = profile.onViolation
     jit = profile.jit
     permissions = profile.permissions
+    self.paths = profile.paths
+    modules = profile.modules
     self.waitKillable = waitKillable
   }
 }

@@ -26,12 +26,12 @@ extension Profile {
 }
 
 /// The fields of one mapping, checked against the names it may have.
-private struct Fields {
+struct Fields {
   let node: YAMLNode
   let values: [String: YAMLNode]
 }
 
-private struct ProfileReader {
+struct ProfileReader {
   let file: String
 
   func refuse(_ node: YAMLNode, _ reason: String, _ code: Code = .badProfile) -> Refusal {
@@ -49,7 +49,8 @@ private struct ProfileReader {
       throw refuse(metadata.values["name"]!, "'\(name)' is no profile name: lower-case letters, digits and '-' only")
     }
     let spec = try fields(
-      top.values["spec"]!, "spec", required: ["trap"], optional: ["never", "checks", "unknown", "onViolation", "jit", "permit"])
+      top.values["spec"]!, "spec", required: ["trap"],
+      optional: ["never", "checks", "unknown", "onViolation", "jit", "permit", "modules", "paths"])
     let (traps, groupsAbsent) = try traps(spec.values["trap"]!)
     let never = try spec.values["never"].map { node throws(Refusal) in try names(node, "spec.never") } ?? []
     for name in never where untrappable.contains(name) || trappableWithCondition.contains(name) || name == "execve" {
@@ -59,6 +60,7 @@ private struct ProfileReader {
       throw refuse(spec.values["never"]!, "'\(name)' is trapped too: it can only be one of both")
     }
     let absent = groupsAbsent.filter { name in !never.contains(name) && !traps.contains { $0.syscall == name } }
+    let modules = try modules(spec.values["modules"])
     let (unknown, depth) = try unknown(spec.values["unknown"])
     return Profile(
       name: name, version: try text(metadata.values["version"]!, "metadata.version"),
@@ -66,7 +68,7 @@ private struct ProfileReader {
         ?? "",
       traps: traps, never: never.sorted(), absent: absent.sorted(), checks: try checks(spec.values["checks"]), unknown: unknown,
       depth: depth, onViolation: try onViolation(spec.values["onViolation"]), jit: try jit(spec.values["jit"], traps),
-      permissions: try permissions(spec.values["permit"]))
+      permissions: try permissions(spec.values["permit"]), paths: try paths(spec.values["paths"], modules, traps), modules: modules)
   }
 
   // MARK: spec

@@ -78,11 +78,16 @@ package struct Profile: Equatable, Sendable {
   /// Runtimes whose code, made at run time, may be on a stack.
   package var jit: Set<JITRuntime>
   package var permissions: Set<Permission>
+  /// The ways to system calls: one that no rule names may be reached along any.
+  package var paths: [PathRule]
+  /// The files that those name, where their names alone do not do.
+  package var modules: [PathModule]
 
   package init(
     name: String, version: String, description: String, traps: [Trap], never: [String],
     absent: [String] = [], checks: [String: Setting],
-    unknown: Setting, depth: Int, onViolation: Action, jit: Set<JITRuntime> = [], permissions: Set<Permission> = []
+    unknown: Setting, depth: Int, onViolation: Action, jit: Set<JITRuntime> = [], permissions: Set<Permission> = [],
+    paths: [PathRule] = [], modules: [PathModule] = []
   ) {
     self.name = name
     self.version = version
@@ -96,6 +101,8 @@ package struct Profile: Equatable, Sendable {
     self.onViolation = onViolation
     self.jit = jit
     self.permissions = permissions
+    self.paths = paths
+    self.modules = modules
   }
 }
 
@@ -109,5 +116,26 @@ package struct ResolvedTrap: Equatable, Sendable {
     self.syscall = syscall
     self.number = number
     self.condition = condition
+  }
+}
+
+/// A way that leads to each of some system calls.
+package struct PathRule: Equatable, Sendable {
+  package var syscalls: [String]
+  /// Innermost first, and not empty.
+  package var chain: [PathElement]
+
+  package init(syscalls: [String], chain: [PathElement]) {
+    self.syscalls = syscalls
+    self.chain = chain
+  }
+}
+
+extension Paths {
+  /// What `rules` say of one system call.
+  package init(to syscall: String, by rules: [PathRule], in modules: [PathModule]) {
+    let chains = rules.filter { $0.syscalls.contains(syscall) }.map(\.chain)
+    let named = Set(chains.joined().compactMap(\.module))
+    self.init(modules: modules.filter { named.contains($0.name) }, chains: chains)
   }
 }

@@ -44,7 +44,8 @@ extension Finding {
     case .changedPage: "lies in a page whose bytes are no longer the file's"
     case .writtenFile: "lies in a file that was changed after the container had started"
     case .otherCallee: "follows a call to \(detail), not to \(callee(of: frame)), which is what ran"
-    case .addressNotTaken: "follows a call through a pointer, and no loaded file holds the address of \(callee(of: frame)), which is what ran"
+    case .addressNotTaken:
+      "follows a call through a pointer, and no loaded file holds the address of \(callee(of: frame)), which is what ran"
     case .pointerNotHeld: "entered \(detail) through a pointer, and no loaded file holds the address of that function"
     case .otherFrameSize: "has a frame pointer that does not fit the size of its function's frame"
     case .noThreadStarted: "is where a thread would start, but no thread was started there"
@@ -57,7 +58,7 @@ extension Finding {
     case .insideHandler: "is the signal handler's way back: the call was made while a handler ran, which this profile does not permit"
     case .otherBase: "is where the chain ends, and it ended elsewhere at an earlier call of this thread"
     case .otherOutermostFrames: "is not the frame that lay there at an earlier call of this thread"
-    case .unlistedPath: "was reached along a way that the profile does not list"
+    case .unlistedPath: "was reached along a way that the profile does not list: none of its chains for this call has \(detail) here"
     case .notASyscallInstruction: "does not follow a syscall instruction of the file"
     case .insideAnInstruction: "lies inside an instruction of its function, where no correct program can arrive"
     case .notImageText(let backing): "lies in \(backing.text), where no code of the image can be"

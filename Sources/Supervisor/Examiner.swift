@@ -36,6 +36,7 @@ package struct Examination: Sendable {
 package final class Examiner {
   private let inspectorProgram: String
   private let bpfObject: String
+  private let permissions: Set<Permission>
   private var inspector: Inspector?
   private var bpf: BPFSource?
   private let opener = PatientOpener()
@@ -45,8 +46,10 @@ package final class Examiner {
   /// No profile's limit: a puzzling stack is to be shown to its end. The inspector's own limits of work and time hold.
   static let depth: UInt32 = 65536
 
-  package init(inspectorProgram: String, bpfObject: String) throws(Refusal) {
+  /// `permissions` are what the stacks are judged by.
+  package init(inspectorProgram: String, bpfObject: String, permissions: Set<Permission>) throws(Refusal) {
     self.inspectorProgram = inspectorProgram
+    self.permissions = permissions
     self.bpfObject = bpfObject
     inspector = try start()
   }
@@ -85,7 +88,9 @@ package final class Examiner {
 
   private func inspect(_ held: borrowing HeldThread, _ handle: borrowing PidFD) throws(Refusal) -> Finding {
     let inspector = try currentInspector()
-    let request = Request(snapshot: held.snapshot, depth: Examiner.depth, explain: true, jit: JITMemory.assumed(of: held.snapshot.process))
+    let request = Request(
+      snapshot: held.snapshot, depth: Examiner.depth, explain: true, jit: JITMemory.assumed(of: held.snapshot.process),
+      permissions: permissions)
     do throws(InspectorError) {
       return try inspector.inspect(request, memory: held.memory, map: held.map, opener: opener) { handle.isAlive }
     } catch {

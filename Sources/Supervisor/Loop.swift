@@ -210,7 +210,8 @@ package final class Supervisor {
   ) throws(Trouble) -> Finding {
     let request = Request(
       snapshot: subject.snapshot, depth: UInt32(clamping: plan.depth), text: pathArgument(notification, name: name),
-      jit: regions.memory(of: subject.snapshot), permissions: plan.permissions)
+      jit: regions.memory(of: subject.snapshot), permissions: plan.permissions,
+      paths: Paths(to: name, by: plan.paths, in: plan.modules))
     do throws(InspectorError) {
       return try currentInspector().inspect(request, memory: subject.memory, map: subject.map, opener: opener) { notification.isValid() }
     } catch {

@@ -19,7 +19,7 @@ package enum Message: Equatable, Sendable {
   case finding(Finding)
 
   static let magic: UInt32 = 0x3147_4c43  // "CLG1"
-  static let version: UInt8 = 2
+  static let version: UInt8 = 3
   /// The longest message: a snapshot with its stack bytes, or a finding with everything it may list.
   package static let limit = 128 * 1024
 }
@@ -37,10 +37,12 @@ package struct Request: Equatable, Sendable {
   /// The code that declared runtimes have made in the snapshot's address space.
   package var jit: JITMemory
   package var permissions: Set<Permission>
+  /// Those to the system call that was trapped; empty where the profile lists none.
+  package var paths: Paths
 
   package init(
     snapshot: Snapshot, depth: UInt32, text: UInt64? = nil, explain: Bool = false, jit: JITMemory = JITMemory(),
-    permissions: Set<Permission> = []
+    permissions: Set<Permission> = [], paths: Paths = Paths()
   ) {
     self.snapshot = snapshot
     self.depth = depth
@@ -48,6 +50,7 @@ package struct Request: Equatable, Sendable {
     self.explain = explain
     self.jit = jit
     self.permissions = permissions
+    self.paths = paths
   }
 }
 
@@ -79,6 +82,7 @@ extension Message {
       out.put(UInt8(request.explain ? 1 : 0))
       out.put(request.jit)
       out.put(request.permissions.reduce(UInt8(0)) { $0 | 1 << $1.rawValue })
+      out.put(request.paths)
       out.put(request.snapshot)
     case .openMapped(let start, let end):
       out.put(Kind.openMapped.rawValue)
@@ -109,9 +113,10 @@ extension Message {
       let explain = try input.takeFlag()
       let jit = try input.takeJIT()
       let permissions = try input.takePermissions()
+      let paths = try input.takePaths()
       self = .inspect(
         Request(
-          snapshot: try input.takeSnapshot(), depth: depth, text: text, explain: explain, jit: jit, permissions: permissions))
+          snapshot: try input.takeSnapshot(), depth: depth, text: text, explain: explain, jit: jit, permissions: permissions, paths: paths))
     case .openMapped: self = .openMapped(start: try input.take(), end: try input.take())
     case .mapped: self = .mapped(errno: try input.take())
     case .finding: self = .finding(try input.takeFinding())

@@ -47,7 +47,10 @@ struct Stack: ParsableCommand {
     let process = try InspectedProcess(pid)
     let threads = try process.threads(only: thread)
     let examiner = try refusing { () throws(SyscallError) in (try privateFile("callgate-inspector"), try privateFile(snapshotObject)) }
-    let looks = try look(threads, by: try Examiner(inspectorProgram: examiner.0, bpfObject: examiner.1), judge)
+    // No trapped call was made: what a profile has to permit is asked for only where one is named.
+    let permissions = judge?.plan.permissions ?? Set(Permission.allCases)
+    let looks = try look(
+      threads, by: try Examiner(inspectorProgram: examiner.0, bpfObject: examiner.1, permissions: permissions), judge)
     print(json ? String(decoding: process.json(looks).serialised(), as: UTF8.self) : process.rendered(looks, columns: checks))
     if looks.contains(where: { $0.refusal != nil }) { throw ExitCode.failure }
   }

@@ -65,6 +65,7 @@ struct Workshop {
 /// snapshot first. At most `limit` stops, then the program is killed.
 func stops(
   at numbers: [Int32], of command: [String], limit: Int = .max, explain: Bool = false, images: LiveProcess.Images = .init(),
+  permissions: Set<Permission> = Set(Permission.allCases),
   alter: (inout Snapshot, LiveProcess) -> Void = { _, _ in }, jit: (Snapshot, LiveProcess) -> JITMemory = { _, _ in JITMemory() },
   found: (Snapshot, Finding) -> Void
 ) throws {
@@ -101,7 +102,7 @@ func stops(
         snapshot.stack = (try? live.read(at: stackPointer, upTo: 2048)) ?? []
       }
       alter(&snapshot, live)
-      found(snapshot, inspect(snapshot, in: &live, jit: jit(snapshot, live), explain: explain))
+      found(snapshot, inspect(snapshot, in: &live, jit: jit(snapshot, live), permissions: permissions, explain: explain))
       live.finish()
       count += 1
       if count == limit {

@@ -123,21 +123,22 @@ import Wire
   }
 
   @Test func `a signal frame leads from an altstack to the interrupted stack`() {
-    // On an altstack: the leaf was called by the kernel's trampoline; the signal interrupted the middle at its `add`.
+    // On an altstack: the leaf was called by the kernel, to return to the trampoline; the signal interrupted the middle at its `add`.
     let altstack: UInt64 = 0x60_0000_0000
-    var frame = [UInt64](repeating: 0, count: 5 + 17)
-    frame[5 + 15] = WalkTests.stackPointer + 8
-    frame[5 + 16] = WalkTests.code + 0x29
-    let bytes = [WalkTests.code + 0x61] + frame
+    var frame = KernelFrame(interrupted: WalkTests.stackPointer + 8, instruction: WalkTests.code + 0x29)
+    frame.alternate = (altstack, 0, 4096)
     var space = space()
-    space.memory.append((altstack, bytes.flatMap { le($0) } + [UInt8](repeating: 0, count: 64)))
+    let bytes = [UInt8](repeating: 0, count: Int(frame.start - altstack)) + frame.bytes(trampoline: WalkTests.code + 0x61)
+    space.memory.append((altstack, bytes + [UInt8](repeating: 0, count: 64)))
     space.mappings.append(Mapping(start: altstack, end: altstack + 4096, isWritable: true, backing: .heap, path: "[heap]"))
-    let finding = inspected(snapshot(altstack), space)
+    var snapshot = snapshot(frame.start)
+    let finding = inspect(snapshot, in: &space, permissions: [.signalHandlers])
     #expect(finding.isClean, "\(shown(finding))")
     #expect(finding.frames.map(\.source) == [.cfi, .signalFrame, .cfi, .none])
     // The same heap without a signal frame that leads away from it.
     space.memory[1].bytes = WalkTests.words.flatMap { le($0) }
-    #expect(inspected(snapshot(altstack), space).violations.first == Violation(check: .stack, frame: 0, reason: .outsideOwnStack(.heap)))
+    snapshot.registers[Registers.rsp] = altstack
+    #expect(inspected(snapshot, space).violations.first == Violation(check: .stack, frame: 0, reason: .outsideOwnStack(.heap)))
   }
 
   @Test func `a chain without end is cut off`() {

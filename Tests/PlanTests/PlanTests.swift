@@ -29,17 +29,23 @@ private func plan(_ change: (inout Plan) -> Void = { _ in }) throws -> Plan {
     try plan { $0.waitKillable = true },
     try plan { $0.checks["base"] = .off }, try plan { $0.traps = [] },
     try plan { $0.jit = [.v8, .hotspot] },
+    try plan {
+      $0.paths = [PathRule(syscalls: ["execve"], chain: [.function("execve", of: "libc"), .anyFrames, .start(0x1a2c0, of: "nginx")])]
+      $0.modules = [PathModule(name: "nginx", path: "/usr/sbin/nginx"), PathModule(name: "app", buildID: "00ff")]
+    },
   ]
   for variant in variants { #expect(try Plan(decoding: variant.encoded()) == variant) }
 }
 
 @Test(arguments: [
-  (#""waitKillable":false"#, #""waitKillable":0"#), (#""mode":"audit""#, #""mode":"record""#), (#""version":1,"#, #""version":2,"#),
+  (#""waitKillable":false"#, #""waitKillable":0"#), (#""mode":"audit""#, #""mode":"record""#), (#""version":3,"#, #""version":2,"#),
   (#""depth":64"#, #""depth":1"#), (#""depth":64"#, #""depth":64,"more":1"#), (#""id":"#, #""ID":"#),
   (#""base":"enforce""#, #""bass":"enforce""#),
   (#""number":59"#, #""number":59000000000"#), (#""argument":2"#, #""argument":9"#),
   (#""relation":"allSet""#, #""relation":"some""#),
   (#""jit":[]"#, #""jit":["v7"]"#), (#""jit":[]"#, #""jit":["v8","v8"]"#), (#""jit":[]"#, #""jit":null"#),
+  (#""paths":[]"#, #""paths":[{"syscalls":["execve"],"chain":[]}]"#), (#""paths":[]"#, #""paths":[{"syscalls":["execve"]}]"#),
+  (#""paths":[]"#, #""paths":[{"syscalls":["execve"],"chain":["libc"]}]"#), (#""modules":[]"#, #""modules":[{"name":"nginx"}]"#),
   ("{", ""),
 ])
 func `a plan that is not quite one is refused`(old: String, new: String) throws {

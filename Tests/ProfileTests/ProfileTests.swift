@@ -151,3 +151,64 @@ func `a declaration that cannot be kept is refused`(spec: String, reason: String
   let refusal = #expect(throws: Refusal.self) { try parse(withSpec(spec)) }
   #expect(refusal.map { "\($0)".contains(reason) } ?? false, "\(String(describing: refusal))")
 }
+
+private let listed = "paths: [{syscalls: [execve], chain: ['libc:execve', '...', 'nginx:main']}]"
+
+@Test func `ways to system calls are listed, and the files that they name`() throws {
+  #expect(try parse(withSpec("trap: [execve]")).paths == [])
+  let profile = try parse(
+    withSpec(
+      """
+      trap: [execve, setuid]
+      modules: {nginx: {path: /usr/sbin/nginx, buildId: 3c1e5a07}}
+      paths:
+        - {syscalls: [setuid, execve], chain: ["libc:*", "nginx:+0x1a2c0", "...", "nginx:main"]}
+        - {syscalls: [execve], chain: ["libc:execve", "nginx:main"]}
+      """))
+  #expect(profile.modules == [PathModule(name: "nginx", path: "/usr/sbin/nginx", buildID: "3c1e5a07")])
+  #expect(profile.paths.map(\.syscalls) == [["execve", "setuid"], ["execve"]])
+  #expect(
+    profile.paths[0].chain == [.anyFunction(of: "libc"), .start(0x1a2c0, of: "nginx"), .anyFrames, .function("main", of: "nginx")])
+  #expect(Paths(to: "execve", by: profile.paths, in: profile.modules).chains.count == 2)
+  #expect(Paths(to: "setuid", by: profile.paths, in: profile.modules).chains == [profile.paths[0].chain])
+  #expect(Paths(to: "mmap", by: profile.paths, in: profile.modules).isEmpty)
+}
+
+@Test(arguments: [
+  ("paths: {}", "6:10: spec.paths must be a list"), ("paths: [{syscalls: [execve]}]", "6:11: a path lacks 'chain'"),
+  ("paths: [{syscalls: [execve], chian: []}]", "6:32: unknown field 'chian' in a path; did you mean 'chain'?"),
+  ("paths: [{syscalls: [execve], chain: []}]", "6:39: a chain names at least one function"),
+  ("paths: [{syscalls: [execve], chain: ['...']}]", "6:39: a chain names at least one function"),
+  ("paths: [{syscalls: [execve], chain: ['libc:execve', libc]}]", "6:55: 'libc' is no element of a chain"),
+  ("paths: [{syscalls: [execve], chain: ['libc:+1a2c0']}]", "6:40: 'libc:+1a2c0' is no element of a chain"),
+  ("paths: [{syscalls: [], chain: ['libc:execve']}]", "6:22: a path leads to some system call"),
+  (
+    "paths: [{syscalls: [exceve], chain: ['libc:execve']}]",
+    "6:23: 'exceve' is not trapped, so no path to it would ever be looked at; did you mean 'execve'?"
+  ),
+  ("paths: [{syscalls: [execve, execve], chain: ['libc:execve']}]", "6:31: 'execve' is listed twice"),
+  ("modules: []\n" + listed, "6:12: spec.modules must be a mapping"),
+  ("modules: {nginx: {}}\n" + listed, "6:20: module 'nginx' has neither path nor buildId"),
+  ("modules: {nginx: {paht: /x}}\n" + listed, "6:21: unknown field 'paht' in module 'nginx'; did you mean 'path'?"),
+  ("modules: {nginx: {path: nginx}}\n" + listed, "6:27: a module's path begins with '/'"),
+  ("modules: {nginx: {buildId: 3C1E5A07}}\n" + listed, "6:30: '3C1E5A07' is no build id"),
+  ("modules: {'a:b': {path: /x}}\n" + listed, "6:13: 'a:b' is no module's name"),
+  ("modules: {jit: {path: /x}}\n" + listed, "6:13: 'jit' stands for code made at run time"),
+])
+func `a list of ways that cannot be kept is refused with its place`(spec: String, message: String) {
+  let error = #expect(throws: Refusal.self) { try parse(withSpec("trap: [execve]\n" + spec)) }
+  #expect(error?.message.hasPrefix("web.yaml:\(message)") == true, "\(error?.message ?? "")")
+}
+
+@Test func `a module that no chain names is a mistake`() {
+  let error = #expect(throws: Refusal.self) { try parse(withSpec("trap: [execve]\nmodules: {ngnix: {path: /x}}\n" + listed)) }
+  #expect(error?.message.hasSuffix("module 'ngnix' is named by no chain of spec.paths; did you mean 'nginx'?") == true)
+}
+
+@Test func `more ways to one system call than a message holds are refused`() {
+  let rule = "  - {syscalls: [execve], chain: ['libc:execve', '...', 'nginx:main']}\n"
+  let error = #expect(throws: Refusal.self) {
+    try parse(withSpec("trap: [execve]\npaths:\n" + String(repeating: rule, count: 65)))
+  }
+  #expect(error?.message.contains("the paths to 'execve' are too many") == true)
+}

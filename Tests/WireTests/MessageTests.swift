@@ -36,6 +36,19 @@ import Wire
     return finding
   }
 
+  private var samplePaths: Paths {
+    Paths(
+      modules: [PathModule(name: "nginx", path: "/usr/sbin/nginx"), PathModule(name: "app", buildID: "00ff")],
+      chains: [[.function("execve", of: "libc"), .anyFrames, .start(0x1a2c0, of: "nginx")], [.anyFunction(of: "app")]])
+  }
+
+  @Test func `an element of a chain that is none is refused`() throws {
+    var bytes = Message.inspect(Request(snapshot: sampleSnapshot(), depth: 1, paths: samplePaths)).encode()
+    let place = try #require(bytes.indices.first { bytes[$0...].starts(with: "libc:execve".utf8) })
+    bytes[place + 4] = UInt8(ascii: "-")
+    #expect(throws: WireError.self) { try Message(decoding: bytes) }
+  }
+
   @Test func `a text that is no UTF-8 is refused`() throws {
     var finding = Finding()
     finding.modules = [Module(path: "path", buildID: "")]
@@ -50,6 +63,7 @@ import Wire
     let messages: [Message] = [
       .inspect(Request(snapshot: sampleSnapshot(), depth: 512, jit: jit)), .ready,
       .inspect(Request(snapshot: sampleSnapshot(), depth: 512)),
+      .inspect(Request(snapshot: sampleSnapshot(), depth: 512, permissions: [.dlsym], paths: samplePaths)),
       .inspect(Request(snapshot: sampleSnapshot(), depth: 512, text: 1, explain: true)), .openMapped(start: 0x1000, end: 0x2000),
       .mapped(errno: 13), .finding(sampleFinding()), .finding(Finding()),
     ]
@@ -82,7 +96,7 @@ import Wire
   }
 
   @Test func `a message cut anywhere is refused`() {
-    for message in [Message.inspect(Request(snapshot: sampleSnapshot(), depth: 512)), .finding(sampleFinding())] {
+    for message in [Message.inspect(Request(snapshot: sampleSnapshot(), depth: 512, paths: samplePaths)), .finding(sampleFinding())] {
       let bytes = message.encode()
       for count in 0..<bytes.count {
         #expect(throws: WireError.self) { try Message(decoding: Array(bytes[..<count])) }

@@ -1,0 +1,81 @@
+package import Wire
+
+/// A frame as the chains of a profile speak of it.
+package struct PathFrame {
+  /// What the profile may call its file.
+  package var modules: Set<String>
+  /// Of its function: all of them.
+  package var names: [String]
+  /// Of its function in the file, where that is known.
+  package var start: UInt64?
+  /// It is one of those that the C library, or a file's entry, begins a thread or a process with: more than the profile needs to say.
+  package var isStart: Bool
+
+  package init(modules: Set<String>, names: [String] = [], start: UInt64? = nil, isStart: Bool = false) {
+    self.modules = modules
+    self.names = names
+    self.start = start
+    self.isStart = isStart
+  }
+
+  func fits(_ element: PathElement) -> Bool {
+    switch element {
+    case .anyFrames: false
+    case .anyFunction(let module): modules.contains(module)
+    case .function(let name, let module): modules.contains(module) && names.contains(name)
+    case .start(let start, let module): modules.contains(module) && self.start == start
+    }
+  }
+}
+
+/// One chain of a profile, and how far the frames that were seen so far lead into it. All ways to read `...` are followed at once, so that no
+/// chain of frames costs more than its length times the chain's.
+struct PathMatch {
+  private let chain: [PathElement]
+  /// Those that `...` stands for.
+  private let modules: Set<String>
+  /// Bit n: the frames so far are the first n elements. After the last one only start frames follow.
+  private var reached: [Bool]
+
+  init(_ chain: [PathElement]) {
+    self.chain = chain
+    modules = Set(chain.compactMap(\.module))
+    reached = [true] + .init(repeating: false, count: chain.count)
+    skipEmpty()
+  }
+
+  var isPossible: Bool { reached.contains(true) }
+
+  var isComplete: Bool { reached[chain.count] }
+
+  mutating func go(on frame: PathFrame) {
+    var next = [Bool](repeating: false, count: reached.count)
+    for place in chain.indices where reached[place] {
+      if chain[place] == .anyFrames {
+        if !modules.isDisjoint(with: frame.modules) { next[place] = true }
+      } else if frame.fits(chain[place]) {
+        next[place + 1] = true
+      }
+    }
+    if isComplete, frame.isStart { next[chain.count] = true }
+    reached = next
+    skipEmpty()
+  }
+
+  /// `...` stands for no frame, too.
+  private mutating func skipEmpty() {
+    for place in chain.indices where reached[place] && chain[place] == .anyFrames { reached[place + 1] = true }
+  }
+}
+
+/// The place of the first frame, the innermost first, that none of `chains` allows there; the last one where each chain wants more frames. nil
+/// where one of them is what `frames` are.
+package func firstMismatch(of frames: [PathFrame], in chains: [[PathElement]]) -> Int? {
+  var matches = chains.map(PathMatch.init)
+  for (place, frame) in frames.enumerated() {
+    for index in matches.indices { matches[index].go(on: frame) }
+    matches.removeAll { !$0.isPossible }
+    if matches.isEmpty { return place }
+  }
+  return matches.contains(where: \.isComplete) ? nil : max(0, frames.count - 1)
+}
