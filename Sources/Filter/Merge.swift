@@ -5,7 +5,7 @@ package import Profile
 /// Lays a profile over the section that the engine gave the container.
 ///
 /// - What the base refuses stays refused, in the same way.
-/// - What it allows and the profile traps becomes NOTIFY; execve and execveat do so always.
+/// - What it allows and the profile traps becomes NOTIFY; execve, execveat and clone with a stack of its own do so always.
 /// - What the profile never wants, what it wants absent, io_uring and prctl(PR_SET_MM) are refused if they were not.
 /// - A base that allows by default allows what libseccomp has a name for, and no call that came later: nobody could trap those.
 /// - Everything but x86-64 is killed: the only architecture left is x86-64, and libseccomp kills the others and x32.
@@ -51,7 +51,7 @@ private struct Treatment {
   var refusal: SeccompAction?
   /// Refused with EPERM.
   var forbidden: Region?
-  var trap: ResolvedTrap?
+  var trap: Notified?
 }
 
 private func treatments(_ profile: Profile) throws(Refusal) -> [Int32: Treatment] {
@@ -134,12 +134,13 @@ private struct BaseRules {
           out.add(part, action)
           continue
         }
-        guard let condition = trap.condition else {
-          out.add(part, .notify)
-          continue
+        if trap.conditions.isEmpty { out.add(part, .notify) }
+        var rest = trap.conditions.isEmpty ? [] : [part]
+        for condition in trap.conditions {
+          for holding in rest.flatMap({ $0.within(condition.argument, condition.holding) }) { out.add(holding, .notify) }
+          rest = rest.flatMap { $0.within(condition.argument, condition.failing) }
         }
-        for holding in part.within(condition.argument, condition.holding) { out.add(holding, .notify) }
-        for failing in part.within(condition.argument, condition.failing) { out.add(failing, action) }
+        for failing in rest { out.add(failing, action) }
       }
     }
     guard out.rules.count <= maxRules else { throw tooManyParts(treatment.name) }
