@@ -25,7 +25,7 @@ package final class Image {
   private var points: [Key: CodePoint] = [:]
   private var shownBuildID: String?
   var goTableFound: Result<GoTable?, UnwindError>?
-  var exportsMaker: [Walk.Maker: Bool] = [:]
+  private var exported: [String: Bool] = [:]
   var importsMaker: [Walk.Maker: Bool] = [:]
 
   package init(_ source: Source) throws(ELFError) {
@@ -48,6 +48,14 @@ package final class Image {
     if points.count >= Image.maxPoints { points = [:] }
     points[key] = point
     return point
+  }
+
+  /// The file exports a function of that name.
+  func exports(_ name: String) throws(ELFError) -> Bool {
+    if let known = exported[name] { return known }
+    let found = try file.exportsFunction(name)
+    exported[name] = found
+    return found
   }
 
   /// Lower-case hex, empty where the file has none or does not tell.

@@ -33,6 +33,7 @@ extension Plan {
       JSONMember("onViolation", onViolation.json),
       JSONMember("jit", .array(jit.map(\.name).sorted().map(JSONValue.string))),
       JSONMember("permissions", .array(permissions.map(\.name).sorted().map(JSONValue.string))),
+      JSONMember("seesThreadStarts", .bool(seesThreadStarts)),
       JSONMember("waitKillable", .bool(waitKillable)),
     ])
   }
@@ -78,7 +79,7 @@ extension Plan {
       [
         "version", "id", "bundle", "stateDirectory", "socketPath", "eventsPath", "runtimeProcess", "runtime", "mode",
         "profileName", "profileVersion", "traps", "checks", "unknown", "depth", "onViolation", "jit", "permissions",
-        "waitKillable",
+        "seesThreadStarts", "waitKillable",
       ])
     guard try fields.integer("version") == formatVersion else { throw badPlan("it is of another version") }
     id = try fields.text("id")
@@ -111,8 +112,8 @@ extension Plan {
         throw badPlan("permissions is no list of permissions")
       }
     }
-    guard let flag = fields["waitKillable"].flag else { throw badPlan("waitKillable is no boolean") }
-    waitKillable = flag
+    seesThreadStarts = try fields.flag("seesThreadStarts")
+    waitKillable = try fields.flag("waitKillable")
   }
 }
 
@@ -152,6 +153,11 @@ private struct PlanFields {
   func text(_ name: String) throws(Refusal) -> String {
     guard let text = self[name].text else { throw badPlan("\(name) is no string") }
     return text
+  }
+
+  func flag(_ name: String) throws(Refusal) -> Bool {
+    guard let flag = self[name].flag else { throw badPlan("\(name) is no boolean") }
+    return flag
   }
 
   func list(_ name: String) throws(Refusal) -> [JSONValue] {

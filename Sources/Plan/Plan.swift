@@ -27,6 +27,8 @@ package struct Plan: Equatable, Sendable {
   /// The runtimes that the profile declares.
   package var jit: Set<JITRuntime>
   package var permissions: Set<Permission>
+  /// The filter refuses clone3, whose arguments nobody can see: each thread that starts is heard of.
+  package var seesThreadStarts: Bool
   /// The filter has SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: a thread that waits for an answer cannot be stopped meanwhile.
   package var waitKillable: Bool
 
@@ -51,6 +53,7 @@ package struct Plan: Equatable, Sendable {
     onViolation = profile.onViolation
     jit = profile.jit
     permissions = profile.permissions
+    seesThreadStarts = (profile.absent + profile.never).contains("clone3")
     self.waitKillable = waitKillable
   }
 }

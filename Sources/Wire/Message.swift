@@ -125,6 +125,7 @@ extension Writer {
   fileprivate mutating func put(_ snapshot: Snapshot) {
     put(snapshot.thread)
     put(snapshot.process)
+    put(snapshot.made)
     put(snapshot.architecture)
     put(snapshot.number)
     put(snapshot.instruction)
@@ -143,6 +144,7 @@ extension Writer {
     put(UInt8(finding.end == nil ? 0 : 1))
     put((finding.end ?? .processEntry).rawValue)
     put(finding.outermost?.stackPointer)
+    put(UInt8(finding.outermost?.isInLoader == true ? 1 : 0))
     let links = finding.outermost?.links.prefix(Outermost.maxLinks) ?? []
     put(UInt32(links.count))
     for link in links {
@@ -206,6 +208,7 @@ extension Reader {
     var snapshot = Snapshot()
     snapshot.thread = try take()
     snapshot.process = try take()
+    snapshot.made = try takeOptional()
     snapshot.architecture = try take()
     snapshot.number = try take()
     snapshot.instruction = try take()
@@ -230,11 +233,12 @@ extension Reader {
     let end: ChainEnd = try takeCase()
     finding.end = hasEnd ? end : nil
     let base = try takeOptional()
+    let isInLoader = try takeFlag()
     var links: [Link] = []
     for _ in 0..<(try takeCount(limit: Outermost.maxLinks)) {
       links.append(Link(slot: try take(), returnAddress: try take(), function: try take()))
     }
-    finding.outermost = base.map { Outermost(stackPointer: $0, links: links) }
+    finding.outermost = base.map { Outermost(stackPointer: $0, links: links, isInLoader: isInLoader) }
     for source in FrameSource.allCases { finding.sources[source] = try take() }
     finding.text = try takeBytes(limit: Limit.text)
     for _ in 0..<(try takeCount(limit: Limit.modules)) {

@@ -36,7 +36,7 @@ func serve(_ conversation: Conversation) throws(Failure) {
     var process = InspectedProcess(memory: ProcessMemory(memory), map: MemoryMap(map), images: images, conversation: conversation)
     var finding = inspect(
       request.snapshot, in: &process, limits: limits(request), jit: request.jit, permissions: request.permissions, explain: request.explain)
-    if !finding.isClean, let text = request.text { finding.text = process.text(at: text) }
+    if !finding.isClean || request.explain, let text = request.text { finding.text = process.text(at: text) }
     // A conversation that broke off in the middle of an inspection leaves no finding to be sent.
     if let failure = process.failure { throw failure }
     try conversation.say(.finding(finding))
