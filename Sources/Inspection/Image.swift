@@ -18,6 +18,8 @@ package final class Image {
   }
 
   package let file: ObjectFile
+  /// When the file was changed last (st_ctime), in nanoseconds since 1970; nil where it is no file on a disk.
+  let changed: Int64?
   let decoder = Decoder()
   var frames: FrameTable
   let assembler = OperationDecoder()
@@ -28,7 +30,8 @@ package final class Image {
   private var exported: [String: Bool] = [:]
   var importsMaker: [Walk.Maker: Bool] = [:]
 
-  package init(_ source: Source) throws(ELFError) {
+  package init(_ source: Source, changed: Int64? = nil) throws(ELFError) {
+    self.changed = changed
     file = try ObjectFile(source)
     frames = FrameTable(file)
     flow = FlowPoints(file, assembler)

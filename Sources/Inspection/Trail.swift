@@ -20,6 +20,9 @@ struct Visited {
 
   /// What is added to the file's addresses where it is loaded.
   var bias: UInt64 { place.instruction &- code.address.value }
+
+  /// Where its function begins in the process.
+  var startAddress: UInt64? { functionStart.map { $0.value &+ bias } }
 }
 
 extension Walk {
@@ -41,7 +44,7 @@ extension Walk {
       else { break }
       links.append(
         Link(
-          slot: cfa &- 8, returnAddress: caller.place.instruction, function: caller.functionStart.map { $0.value &+ caller.bias } ?? 0))
+          slot: cfa &- 8, returnAddress: caller.place.instruction, function: caller.startAddress ?? 0))
     }
     return Outermost(stackPointer: stackPointer, links: links, isInLoader: base.code.image.isLoader)
   }

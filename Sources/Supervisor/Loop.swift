@@ -16,6 +16,7 @@ package final class Supervisor {
   private var inspector: Inspector?
   private let opener = PatientOpener()
   private let journal: Journal
+  private let started: Int64
   private var counts = Counts()
   private var regions: JITRegions
   private var threads: ThreadRecords
@@ -33,12 +34,13 @@ package final class Supervisor {
     static let firstFree: UInt64 = 16
   }
 
-  /// Takes the listening socket, a sealed inspector, and the handle of the low-level runtime where one is to be watched.
+  /// `started`: nanoseconds since 1970, before the low-level runtime was told to go on. Takes the listening socket, a sealed inspector, and the handle of the low-level runtime where one is to be watched.
   package init(
-    plan: Plan, runtime: consuming PidFD?, door: consuming UnixSocket, inspector: Inspector, inspectorProgram: String,
+    plan: Plan, started: Int64, runtime: consuming PidFD?, door: consuming UnixSocket, inspector: Inspector, inspectorProgram: String,
     copier: consuming Copier
   ) throws(SyscallError) {
     self.plan = plan
+    self.started = started
     traps = Dictionary(plan.traps.map { ($0.number, $0) }) { first, _ in first }
     self.door = door
     self.inspector = inspector
@@ -232,9 +234,11 @@ package final class Supervisor {
   ) throws(Trouble) -> Finding {
     let request = Request(
       snapshot: subject.snapshot, depth: UInt32(clamping: plan.depth), text: pathArgument(notification, name: name), explain: explain,
-      jit: regions.memory(of: subject.snapshot), permissions: plan.permissions)
+      jit: regions.memory(of: subject.snapshot), permissions: plan.permissions, started: started)
     do throws(InspectorError) {
-      return try currentInspector().inspect(request, memory: subject.memory, map: subject.map, opener: opener) { notification.isValid() }
+      return try currentInspector().inspect(
+        request, memory: subject.memory, map: subject.map, pages: subject.pages, opener: opener
+      ) { notification.isValid() }
     } catch {
       // Whatever it was: the next inspection meets a new process. This one is denied; what ended an inspector is not shown to a second.
       inspector = nil

@@ -37,10 +37,12 @@ package struct Request: Equatable, Sendable {
   /// The code that declared runtimes have made in the snapshot's address space.
   package var jit: JITMemory
   package var permissions: Set<Permission>
+  /// When the container was started, in nanoseconds since 1970 by the host's clock; nil for a process that nobody supervises.
+  package var started: Int64?
 
   package init(
     snapshot: Snapshot, depth: UInt32, text: UInt64? = nil, explain: Bool = false, jit: JITMemory = JITMemory(),
-    permissions: Set<Permission> = []
+    permissions: Set<Permission> = [], started: Int64? = nil
   ) {
     self.snapshot = snapshot
     self.depth = depth
@@ -48,6 +50,7 @@ package struct Request: Equatable, Sendable {
     self.explain = explain
     self.jit = jit
     self.permissions = permissions
+    self.started = started
   }
 }
 
@@ -79,6 +82,7 @@ extension Message {
       out.put(UInt8(request.explain ? 1 : 0))
       out.put(request.jit)
       out.put(request.permissions.reduce(UInt8(0)) { $0 | 1 << $1.rawValue })
+      out.put(request.started.map { UInt64(bitPattern: $0) })
       out.put(request.snapshot)
     case .openMapped(let start, let end):
       out.put(Kind.openMapped.rawValue)
@@ -109,9 +113,11 @@ extension Message {
       let explain = try input.takeFlag()
       let jit = try input.takeJIT()
       let permissions = try input.takePermissions()
+      let started = try input.takeOptional().map { Int64(bitPattern: $0) }
       self = .inspect(
         Request(
-          snapshot: try input.takeSnapshot(), depth: depth, text: text, explain: explain, jit: jit, permissions: permissions))
+          snapshot: try input.takeSnapshot(), depth: depth, text: text, explain: explain, jit: jit, permissions: permissions,
+          started: started))
     case .openMapped: self = .openMapped(start: try input.take(), end: try input.take())
     case .mapped: self = .mapped(errno: try input.take())
     case .finding: self = .finding(try input.takeFinding())

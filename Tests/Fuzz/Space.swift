@@ -51,6 +51,8 @@ struct Space: AddressSpace {
     return image
   }
 
+  func ownPages(from address: UInt64, count: Int) -> [Int]? { nil }
+
   func code(ofFile isWanted: (String) -> Bool) -> Mapping? {
     mappings.first { $0.isExecutable && $0.backing == .file && isWanted($0.path) }
   }

@@ -81,6 +81,9 @@ struct LiveProcess: AddressSpace {
     return Array(bytes[..<got])
   }
 
+  /// Everything is compared.
+  func ownPages(from address: UInt64, count: Int) -> [Int]? { nil }
+
   func code(ofFile isWanted: (String) -> Bool) -> Mapping? {
     every.first { $0.isExecutable && $0.backing == .file && isWanted($0.path) }
   }
