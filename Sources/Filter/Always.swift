@@ -63,3 +63,8 @@ func notifying(_ profile: Profile) throws(Refusal) -> [Int32: Notified] {
   }
   return notified
 }
+
+extension Condition {
+  /// It holds for every value but 0.
+  var isAnyValue: Bool { mask == .max && relation == .anySet }
+}

@@ -121,6 +121,9 @@ private struct BaseRules {
       out.add(.everything, refusal)
       return out.rules
     }
+    if let trap = treatment.trap, trap.conditions.contains(where: { $0.isAnyValue && !canMeetAnyValue(of: $0.argument) }) {
+      throw tooManyParts(treatment.name)
+    }
     for rule in rules where !rule.action.allows { out.add(rule.arguments, rule.action) }
     for (region, action) in try allowed(treatment.name) {
       var free = [region]
@@ -143,8 +146,18 @@ private struct BaseRules {
         for failing in rest { out.add(failing, action) }
       }
     }
-    guard out.rules.count <= maxRules else { throw tooManyParts(treatment.name) }
+    guard out.rules.count <= maxRules, out.rules.count(where: { $0.arguments.count > 1 }) <= maxJointRules else {
+      throw tooManyParts(treatment.name)
+    }
     return out.rules
+  }
+
+  /// libseccomp 2.5.4 takes minutes, or no end of them, over a few rules that say "not 0" of one argument and order the values of another.
+  /// What the engines say of clone's flags, and anybody is likely to say, are masks.
+  private func canMeetAnyValue(of argument: Int) -> Bool {
+    rules.allSatisfy { rule in
+      rule.arguments.allSatisfy { $0.index != argument && ($0.relation == .maskedEqual || $0.relation == .equal) }
+    }
   }
 
   /// Where the base allows, and how: by its rules, and by its default where no rule says otherwise.
@@ -165,11 +178,14 @@ private struct BaseRules {
 /// The most rules of one call. libseccomp 2.5.4 takes minutes over some sets of 256; "not this value" is 64, and 128 under a condition.
 private let maxRules = 160
 
+/// The most rules of one call that each speak of several arguments: over a hundred of them it can take many minutes.
+private let maxJointRules = 96
+
 private func tooManyParts(_ name: String) -> Refusal {
   Refusal(
     .filterNotProven,
-    "the conditions that the container's seccomp section puts on '\(name)' cannot be combined with the profile's: they would need "
-      + "more than \(maxRules) rules",
+    "the conditions that the container's seccomp section puts on '\(name)' cannot be combined with the profile's: they would be "
+      + "more than libseccomp can take",
     hint: "simplify the rules for '\(name)', or let the section's default refuse")
 }
 

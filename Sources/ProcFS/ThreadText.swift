@@ -62,7 +62,8 @@ package struct ProcessStat: Equatable, Sendable {
     let fields = text[(close + 1)...].split(whereSeparator: isBlank)
     // fields[0] is field 3 of the man page.
     guard fields.count > 25, let state = fields[0].first, let parent = number(fields[1], as: UInt32.self),
-      let flags = number(fields[6], as: UInt32.self), let made = number(fields[19], as: UInt64.self), let startStack = number(fields[25], as: UInt64.self)
+      let flags = number(fields[6], as: UInt32.self), let made = number(fields[19], as: UInt64.self),
+      let startStack = number(fields[25], as: UInt64.self)
     else { throw ProcFSError("stat", text) }
     command = String(decoding: text[(open + 1)..<close], as: UTF8.self)
     self.state = state

@@ -118,6 +118,9 @@ private struct Corrupted: AddressSpace {
 
   func mapping(at address: UInt64) -> Mapping? { process.mapping(at: address) }
   func image(of mapping: Mapping) throws(Unreadable) -> Image? { try process.image(of: mapping) }
+  /// Only stacks are corrupted.
+  func ownPages(from address: UInt64, count: Int) -> [Int]? { [] }
+
   func code(ofFile isWanted: (String) -> Bool) -> Mapping? { process.code(ofFile: isWanted) }
 }
 
