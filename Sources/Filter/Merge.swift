@@ -146,9 +146,7 @@ private struct BaseRules {
         for failing in rest { out.add(failing, action) }
       }
     }
-    guard out.rules.count <= maxRules, out.rules.count(where: { $0.arguments.count > 1 }) <= maxJointRules else {
-      throw tooManyParts(treatment.name)
-    }
+    guard out.rules.count <= maxRules else { throw tooManyParts(treatment.name) }
     return out.rules
   }
 
@@ -177,9 +175,6 @@ private struct BaseRules {
 
 /// The most rules of one call. libseccomp 2.5.4 takes minutes over some sets of 256; "not this value" is 64, and 128 under a condition.
 private let maxRules = 160
-
-/// The most rules of one call that each speak of several arguments: over a hundred of them it can take many minutes.
-private let maxJointRules = 96
 
 private func tooManyParts(_ name: String) -> Refusal {
   Refusal(
