@@ -30,6 +30,8 @@ package import Kernel
 
   package struct Copy: Sendable {
     package var process: UInt32
+    /// Nanoseconds since boot.
+    package var made: UInt64
     package var startStack: UInt64
     package var threadPointer: UInt64
     package var borrowsMemory: Bool
@@ -111,7 +113,8 @@ package import Kernel
     // SAFETY: the map holds stackLimit bytes from there, and `copied` is at most that.
     let stack = unsafe [UInt8](UnsafeRawBufferPointer(start: exchange + Field.stack, count: copied))
     return unsafe Copy(
-      process: load(Field.process, UInt32.self), startStack: load(Field.startStack, UInt64.self),
+      process: load(Field.process, UInt32.self), made: load(Field.start, UInt64.self),
+      startStack: load(Field.startStack, UInt64.self),
       threadPointer: load(Field.threadPointer, UInt64.self), borrowsMemory: load(Field.borrows, UInt64.self) != 0,
       hasExecuted: load(Field.forked, UInt64.self) == 0, registers: registers, stack: stack)
   }

@@ -5,9 +5,14 @@ internal import Profile
 /// Its submissions are calls that no filter sees.
 package let ioUring = ["io_uring_setup", "io_uring_enter", "io_uring_register"]
 
-/// Trapped without a condition, whatever the profile says: the first of them under a listener is how the supervisor knows that the
-/// low-level runtime has become the container's program. What the profile itself does not trap is answered with "continue".
-private let alwaysTrapped = ["execve", "execveat"]
+/// Trapped whatever the profile says. What the profile itself does not trap is answered with "continue".
+private let alwaysTrapped = [
+  // The first of them under a listener is how the supervisor knows that the low-level runtime has become the container's program.
+  Trap("execve"), Trap("execveat"),
+  // A task with a stack of its own: a thread, or a child of posix_spawn. The supervisor keeps where it starts, which is where its chains
+  // have to end. A fork has none, and is not asked about; what clone3 says lies in memory, where no filter sees it.
+  Trap("clone", where: Condition(argument: 1, mask: .max, relation: .anySet)),
+]
 
 /// A part of a call that is refused with EPERM, whatever the profile says.
 struct ForbiddenPart {
@@ -24,13 +29,42 @@ struct ForbiddenPart {
 let EPERM: UInt16 = 1
 let ENOSYS: UInt16 = 38
 
-/// What the filter notifies about: the profile's traps, and what is always trapped.
-func notifying(_ profile: Profile) throws(Refusal) -> [Int32: ResolvedTrap] {
-  var traps: [Int32: ResolvedTrap] = [:]
-  for trap in try resolve(profile) { traps[trap.number] = trap }
-  for name in alwaysTrapped {
-    let number = try requireNumber(name, profile)
-    traps[number] = ResolvedTrap(syscall: name, number: number, condition: nil)
+/// A system call that the filter notifies about: always, or where one of the conditions holds.
+struct Notified {
+  let syscall: String
+  private(set) var conditions: [Condition]
+
+  fileprivate init(_ syscall: String, where condition: Condition?) {
+    self.syscall = syscall
+    conditions = condition.map { [$0] } ?? []
   }
-  return traps
+
+  func applies(to arguments: [6 of UInt64]) -> Bool {
+    conditions.isEmpty || conditions.contains { $0.holds(for: arguments[$0.argument]) }
+  }
+
+  fileprivate mutating func add(_ condition: Condition?) {
+    guard !conditions.isEmpty else { return }
+    if let condition { conditions.append(condition) } else { conditions = [] }
+  }
+}
+
+/// What the filter notifies about: the profile's traps, and what is always trapped.
+func notifying(_ profile: Profile) throws(Refusal) -> [Int32: Notified] {
+  var notified: [Int32: Notified] = [:]
+  for trap in try resolve(profile) { notified[trap.number] = Notified(trap.syscall, where: trap.condition) }
+  for trap in alwaysTrapped {
+    let number = try requireNumber(trap.syscall, profile)
+    if notified[number] == nil {
+      notified[number] = Notified(trap.syscall, where: trap.condition)
+    } else {
+      notified[number]?.add(trap.condition)
+    }
+  }
+  return notified
+}
+
+extension Condition {
+  /// It holds for every value but 0.
+  var isAnyValue: Bool { mask == .max && relation == .anySet }
 }

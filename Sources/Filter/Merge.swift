@@ -5,7 +5,7 @@ package import Profile
 /// Lays a profile over the section that the engine gave the container.
 ///
 /// - What the base refuses stays refused, in the same way.
-/// - What it allows and the profile traps becomes NOTIFY; execve and execveat do so always.
+/// - What it allows and the profile traps becomes NOTIFY; execve, execveat and clone with a stack of its own do so always.
 /// - What the profile never wants, what it wants absent, io_uring and prctl(PR_SET_MM) are refused if they were not.
 /// - A base that allows by default allows what libseccomp has a name for, and no call that came later: nobody could trap those.
 /// - Everything but x86-64 is killed: the only architecture left is x86-64, and libseccomp kills the others and x32.
@@ -51,7 +51,7 @@ private struct Treatment {
   var refusal: SeccompAction?
   /// Refused with EPERM.
   var forbidden: Region?
-  var trap: ResolvedTrap?
+  var trap: Notified?
 }
 
 private func treatments(_ profile: Profile) throws(Refusal) -> [Int32: Treatment] {
@@ -121,6 +121,9 @@ private struct BaseRules {
       out.add(.everything, refusal)
       return out.rules
     }
+    if let trap = treatment.trap, trap.conditions.contains(where: { $0.isAnyValue && !canMeetAnyValue(of: $0.argument) }) {
+      throw tooManyParts(treatment.name)
+    }
     for rule in rules where !rule.action.allows { out.add(rule.arguments, rule.action) }
     for (region, action) in try allowed(treatment.name) {
       var free = [region]
@@ -134,16 +137,25 @@ private struct BaseRules {
           out.add(part, action)
           continue
         }
-        guard let condition = trap.condition else {
-          out.add(part, .notify)
-          continue
+        if trap.conditions.isEmpty { out.add(part, .notify) }
+        var rest = trap.conditions.isEmpty ? [] : [part]
+        for condition in trap.conditions {
+          for holding in rest.flatMap({ $0.within(condition.argument, condition.holding) }) { out.add(holding, .notify) }
+          rest = rest.flatMap { $0.within(condition.argument, condition.failing) }
         }
-        for holding in part.within(condition.argument, condition.holding) { out.add(holding, .notify) }
-        for failing in part.within(condition.argument, condition.failing) { out.add(failing, action) }
+        for failing in rest { out.add(failing, action) }
       }
     }
     guard out.rules.count <= maxRules else { throw tooManyParts(treatment.name) }
     return out.rules
+  }
+
+  /// libseccomp 2.5.4 takes minutes, or no end of them, over a few rules that say "not 0" of one argument and order the values of another.
+  /// What the engines say of clone's flags, and anybody is likely to say, are masks.
+  private func canMeetAnyValue(of argument: Int) -> Bool {
+    rules.allSatisfy { rule in
+      rule.arguments.allSatisfy { $0.index != argument && ($0.relation == .maskedEqual || $0.relation == .equal) }
+    }
   }
 
   /// Where the base allows, and how: by its rules, and by its default where no rule says otherwise.
@@ -167,8 +179,8 @@ private let maxRules = 160
 private func tooManyParts(_ name: String) -> Refusal {
   Refusal(
     .filterNotProven,
-    "the conditions that the container's seccomp section puts on '\(name)' cannot be combined with the profile's: they would need "
-      + "more than \(maxRules) rules",
+    "the conditions that the container's seccomp section puts on '\(name)' cannot be combined with the profile's: they would be "
+      + "more than libseccomp can take",
     hint: "simplify the rules for '\(name)', or let the section's default refuse")
 }
 

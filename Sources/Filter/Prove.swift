@@ -21,7 +21,7 @@ package func prove(_ merged: Seccomp, over base: Seccomp, for profile: Profile) 
   for number in numbersToTry(before.dispatch, after.dispatch) {
     let (oldEnd, newEnd) = (before.dispatch.end(for: number), after.dispatch.end(for: number))
     let demand = demands.on(number)
-    for arguments in points((comparisons.byNumber[number] ?? []) + demand.forbidden, demand.trap?.condition) {
+    for arguments in points((comparisons.byNumber[number] ?? []) + demand.forbidden, demand.trap?.conditions ?? []) {
       let call = Call(number, arguments: arguments)
       guard let old = before.program.evaluate(call, after: oldEnd), let new = after.program.evaluate(call, after: newEnd) else {
         throw notLoadable()
@@ -56,11 +56,11 @@ private struct Demand {
   var isRefused: Bool
   /// Each says where the answer has to be EPERM.
   var forbidden: [SeccompArgument]
-  var trap: ResolvedTrap?
+  var trap: Notified?
 }
 
 private struct Demands {
-  let traps: [Int32: ResolvedTrap]
+  let traps: [Int32: Notified]
   let refused: Set<Int32>
   let forbidden: [Int32: [SeccompArgument]]
 
@@ -93,7 +93,7 @@ private func compare(_ old: UInt32, _ new: UInt32, _ call: Call, _ demand: Deman
   if demand.forbidden.contains(where: { $0.holds(for: call.arguments[$0.index]) }) {
     return expect(SeccompAction.errno(EPERM).code, "it is forbidden")
   }
-  if let trap = demand.trap, trap.condition.map({ $0.holds(for: call.arguments[$0.argument]) }) ?? true {
+  if let trap = demand.trap, trap.applies(to: call.arguments) {
     return expect(notify, "it is trapped")
   }
   return expect(old, "the base answers \(hex(old))")
@@ -151,10 +151,10 @@ private struct ComparisonsByCall {
 private let maxPoints = 16384
 
 /// Argument vectors that lie on every side of every comparison.
-private func points(_ comparisons: [SeccompArgument], _ condition: Condition?) -> [[6 of UInt64]] {
+private func points(_ comparisons: [SeccompArgument], _ conditions: [Condition]) -> [[6 of UInt64]] {
   var values: [Int: Set<UInt64>] = [:]
   for comparison in comparisons { values[comparison.index, default: []].formUnion(interesting(comparison)) }
-  if let condition { values[condition.argument, default: []].formUnion(interesting(condition.mask)) }
+  for condition in conditions { values[condition.argument, default: []].formUnion(interesting(condition.mask)) }
   let axes = values.sorted { $0.key < $1.key }.map { (index: $0.key, values: $0.value.union([0, .max]).sorted()) }
   guard !axes.isEmpty else { return [.init(repeating: 0), .init(repeating: .max)] }
 

@@ -49,6 +49,9 @@ package protocol AddressSpace {
   mutating func mapping(at address: UInt64) throws(Unreadable) -> Mapping?
   /// The bytes at `address`: at least one, at most `count`, fewer where the memory ends.
   mutating func read(at address: UInt64, upTo count: Int) throws(Unreadable) -> [UInt8]
+  /// Those of `count` pages of 4096 bytes from `address` on, as numbers from 0, that the process has a copy of for itself: it has written to
+  /// them, or somebody else has, since the file was mapped. nil where nobody can tell.
+  mutating func ownPages(from address: UInt64, count: Int) throws(Unreadable) -> [Int]?
   /// The image of a file-backed or special mapping. nil for a special one that has none; an image is kept by the file's
   /// identity (device, inode) by whoever conforms, since everything it learnt stays true for the next inspection.
   mutating func image(of mapping: Mapping) throws(Unreadable) -> Image?

@@ -19,6 +19,8 @@ package final class Image {
   }
 
   package let file: ObjectFile
+  /// When the file was changed last (st_ctime), in nanoseconds since 1970; nil where it is no file on a disk.
+  let changed: Int64?
   let decoder = Decoder()
   var frames: FrameTable
   let assembler = OperationDecoder()
@@ -32,12 +34,13 @@ package final class Image {
   var pieces: [ImageAddress: Piece] = [:]
   private var shownBuildID: String?
   var goTableFound: Result<GoTable?, UnwindError>?
-  var exportsMaker: [Walk.Maker: Bool] = [:]
+  private var exported: [String: Bool] = [:]
   var importsMaker: [Walk.Maker: Bool] = [:]
 
   final class Token {}
 
-  package init(_ source: Source) throws(ELFError) {
+  package init(_ source: Source, changed: Int64? = nil) throws(ELFError) {
+    self.changed = changed
     file = try ObjectFile(source)
     frames = FrameTable(file)
     flow = FlowPoints(file, assembler)
@@ -58,6 +61,14 @@ package final class Image {
     if points.count >= Image.maxPoints { points = [:] }
     points[key] = point
     return point
+  }
+
+  /// The file exports a function of that name.
+  func exports(_ name: String) throws(ELFError) -> Bool {
+    if let known = exported[name] { return known }
+    let found = try file.exportsFunction(name)
+    exported[name] = found
+    return found
   }
 
   /// Lower-case hex, empty where the file has none or does not tell.

@@ -18,9 +18,9 @@ package struct Limits: Equatable, Sendable {
 /// Names of functions are looked up only where the finding is not clean, or `explain` asks for them.
 package func inspect(
   _ snapshot: Snapshot, in space: inout some AddressSpace, limits: Limits = Limits(), jit: JITMemory = JITMemory(),
-  permissions: Set<Permission> = [], paths: Paths = Paths(), explain: Bool = false
+  permissions: Set<Permission> = [], paths: Paths = Paths(), started: Int64? = nil, explain: Bool = false
 ) -> Finding {
-  var walk = Walk(snapshot, limits, jit, permissions)
+  var walk = Walk(snapshot, limits, jit, permissions, started)
   walk.run(in: &space)
   walk.judgeResidue(in: &space)
   walk.judgePath(paths)

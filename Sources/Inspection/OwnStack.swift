@@ -67,13 +67,16 @@ extension Snapshot {
 
   /// The objection of `base` to a chain that ended as `end` with `stackPointer` at the outermost call.
   func objection(to end: ChainEnd, stackPointer: UInt64, on ownership: Ownership) -> Reason? {
+    // Whoever has executed a program began at its entry, and does not come to be a thread.
+    if end == .threadStart, isFirstThread, hasExecuted == true { return .wrongDepth }
     switch (end, ownership) {
     case (.processEntry, .main):
       // Without the kernel's number all that is known is that the chain ends on the first stack.
       guard let startStack else { return nil }
       let isNear = stackPointer &- startStack &+ Snapshot.belowStart <= Snapshot.belowStart + Snapshot.aboveStart
       return isNear && stackPointer % 16 == 0 ? nil : .wrongDepth
-    // Static TLS lies between a thread's first frame and its pthread: how much is not known here, so neither is the depth.
+    // Static TLS lies between a thread's first frame and its pthread: how much is not known here, so neither is the depth. The supervisor
+    // knows where each thread was started.
     case (.threadStart, .thread), (.threadStart, .borrowed): return nil
     // musl's posix_spawn runs its child on a piece of the parent's own stack.
     case (.threadStart, .main): return borrowsMemory == true ? nil : .wrongDepth

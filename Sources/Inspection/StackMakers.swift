@@ -12,7 +12,7 @@ extension Walk {
   /// their children in functions of their own. A static program holds both the start and the rest: that it has it at all must do.
   func isMade(by maker: Maker, startingIn code: Code) -> Bool {
     do throws(ELFError) {
-      guard try code.image.isExported(maker) else { return true }
+      guard try code.image.exports(maker.rawValue) else { return true }
       guard let callee = calleeOfCurrent?.code, callee.image !== code.image else { return false }
       return try callee.image.isImported(maker)
     } catch { return false }
@@ -20,13 +20,6 @@ extension Walk {
 }
 
 extension Image {
-  fileprivate func isExported(_ maker: Walk.Maker) throws(ELFError) -> Bool {
-    if let known = exportsMaker[maker] { return known }
-    let found = try file.exportsFunction(maker.rawValue)
-    exportsMaker[maker] = found
-    return found
-  }
-
   fileprivate func isImported(_ maker: Walk.Maker) throws(ELFError) -> Bool {
     if let known = importsMaker[maker] { return known }
     let found = try file.imports(maker.rawValue)

@@ -20,6 +20,9 @@ struct Visited {
 
   /// What is added to the file's addresses where it is loaded.
   var bias: UInt64 { place.instruction &- code.address.value }
+
+  /// Where its function begins in the process.
+  var startAddress: UInt64? { functionStart.map { $0.value &+ bias } }
 }
 
 extension Walk {
@@ -29,14 +32,34 @@ extension Walk {
     return trail[trail.count - 2]
   }
 
-  /// The outermost frames, for whoever remembers those of earlier calls.
+  /// The outermost frames, for whoever remembers those of earlier calls. The base's own call comes first; the second is told only where a
+  /// call of it lasts as long as the thread, and no jump leaves it for another function: in glibc's start functions (musl's, which have no
+  /// CFI, do that).
   func outermost(_ stackPointer: UInt64) -> Outermost {
+    guard let base = trail.last else { return Outermost(stackPointer: stackPointer) }
     var links: [Link] = []
-    for visited in trail.reversed() {
-      guard links.count < Outermost.maxLinks, let cfa = visited.cfa else { break }
+    for (callee, caller) in zip(trail.dropLast().reversed(), trail.reversed()) {
+      guard links.count < Outermost.maxLinks, let cfa = callee.cfa, caller.place.arrival == .returned, !caller.followsMadeCode,
+        links.isEmpty || caller.point.hasCFI && caller.code.image.holdsStartFunctions
+      else { break }
       links.append(
-        Link(slot: cfa &- 8, returnAddress: 0, function: visited.functionStart.map { $0.value &+ visited.bias } ?? 0))
+        Link(
+          slot: cfa &- 8, returnAddress: caller.place.instruction, function: caller.startAddress ?? 0))
     }
-    return Outermost(stackPointer: stackPointer, links: links)
+    return Outermost(stackPointer: stackPointer, links: links, isInLoader: base.code.image.isLoader)
+  }
+}
+
+extension Image {
+  /// It is the C library of a dynamically linked program. What cannot be read is none.
+  fileprivate var holdsStartFunctions: Bool {
+    do throws(ELFError) { return try exports("__libc_start_main") } catch { return false }
+  }
+
+  /// It is the dynamic loader: what only that can do is to find a thread's variables in libraries (ELF Handling For TLS, 4.1).
+  fileprivate var isLoader: Bool {
+    // Programs, which may export a great many functions, need not be asked.
+    guard !file.hasInterpreter else { return false }
+    do throws(ELFError) { return try exports("__tls_get_addr") } catch { return false }
   }
 }

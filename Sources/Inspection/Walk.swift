@@ -82,17 +82,20 @@ struct Walk {
   /// What the profile and the address space's history let code be beside files'.
   let jit: JITMemory
   let permissions: Set<Permission>
+  /// When the container was started.
+  let started: Int64?
   var hotSpot = HotSpot.State.unread
   var isAboveSafepoint = false
   var remote = RemoteMemory()
   /// The stack's ranges that were walked before a signal frame led on: no chain comes back to them.
   var walked: [ClosedRange<UInt64>] = []
 
-  init(_ snapshot: Snapshot, _ limits: Limits, _ jit: JITMemory, _ permissions: Set<Permission>) {
+  init(_ snapshot: Snapshot, _ limits: Limits, _ jit: JITMemory, _ permissions: Set<Permission>, _ started: Int64?) {
     self.snapshot = snapshot
     self.limits = limits
     self.jit = jit
     self.permissions = permissions
+    self.started = started
     budget = Budget(limits.maxWork)
     memory = StackMemory(snapshot.stack, at: snapshot.registers[Registers.rsp] ?? 0)
   }
@@ -116,6 +119,7 @@ struct Walk {
     if let stretch, stretch.isForeign {
       object(.stack, .outsideOwnStack(stretch.backing), frame: stretch.frame)
     }
+    judgeFiles(in: &space)
   }
 
   /// Judges one frame, and finds the one above; nil at the base.

@@ -66,8 +66,11 @@ package func monotonicMilliseconds() -> Int64 {
 }
 
 /// Milliseconds since 1970 by CLOCK_REALTIME.
-package func wallMilliseconds() -> Int64 {
+package func wallMilliseconds() -> Int64 { wallNanoseconds() / 1_000_000 }
+
+/// Nanoseconds since 1970 by CLOCK_REALTIME, as files have them.
+package func wallNanoseconds() -> Int64 {
   var now = timespec()
   _ = unsafe clock_gettime(CLOCK_REALTIME, &now)
-  return Int64(now.tv_sec) * 1000 + Int64(now.tv_nsec) / 1_000_000
+  return Int64(now.tv_sec) * 1_000_000_000 + Int64(now.tv_nsec)
 }

@@ -35,6 +35,7 @@ extension Plan {
       JSONMember("permissions", .array(permissions.map(\.name).sorted().map(JSONValue.string))),
       JSONMember("paths", .array(paths.map(\.json))),
       JSONMember("modules", .array(modules.map(\.json))),
+      JSONMember("seesThreadStarts", .bool(seesThreadStarts)),
       JSONMember("waitKillable", .bool(waitKillable)),
     ])
   }
@@ -98,7 +99,7 @@ extension Plan {
       [
         "version", "id", "bundle", "stateDirectory", "socketPath", "eventsPath", "runtimeProcess", "runtime", "mode",
         "profileName", "profileVersion", "traps", "checks", "unknown", "depth", "onViolation", "jit", "permissions",
-        "paths", "modules", "waitKillable",
+        "paths", "modules", "seesThreadStarts", "waitKillable",
       ])
     guard try fields.integer("version") == formatVersion else { throw badPlan("it is of another version") }
     id = try fields.text("id")
@@ -133,8 +134,8 @@ extension Plan {
     }
     paths = try fields.list("paths").map { rule throws(Refusal) in try PathRule(rule) }
     modules = try fields.list("modules").map { module throws(Refusal) in try PathModule(module) }
-    guard let flag = fields["waitKillable"].flag else { throw badPlan("waitKillable is no boolean") }
-    waitKillable = flag
+    seesThreadStarts = try fields.flag("seesThreadStarts")
+    waitKillable = try fields.flag("waitKillable")
   }
 }
 
@@ -195,6 +196,11 @@ private struct PlanFields {
   func text(_ name: String) throws(Refusal) -> String {
     guard let text = self[name].text else { throw badPlan("\(name) is no string") }
     return text
+  }
+
+  func flag(_ name: String) throws(Refusal) -> Bool {
+    guard let flag = self[name].flag else { throw badPlan("\(name) is no boolean") }
+    return flag
   }
 
   func list(_ name: String) throws(Refusal) -> [JSONValue] {

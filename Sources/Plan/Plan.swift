@@ -29,6 +29,8 @@ package struct Plan: Equatable, Sendable {
   package var permissions: Set<Permission>
   package var paths: [PathRule]
   package var modules: [PathModule]
+  /// The filter refuses clone3, whose arguments nobody can see: each thread that starts is heard of.
+  package var seesThreadStarts: Bool
   /// The filter has SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: a thread that waits for an answer cannot be stopped meanwhile.
   package var waitKillable: Bool
 
@@ -55,6 +57,7 @@ package struct Plan: Equatable, Sendable {
     permissions = profile.permissions
     self.paths = profile.paths
     modules = profile.modules
+    seesThreadStarts = (profile.absent + profile.never).contains("clone3")
     self.waitKillable = waitKillable
   }
 }

@@ -38,7 +38,7 @@ package enum CallState: Equatable, Sendable {
   }
 }
 
-/// The fields of `/proc/PID/stat` (proc(5)) that an inspection needs.
+/// The fields of `/proc/PID/stat` (proc(5)) that an inspection needs. The path may name any thread of the process.
 package struct ProcessStat: Equatable, Sendable {
   /// At most 15 bytes, whatever the process says.
   package var command: String
@@ -47,6 +47,8 @@ package struct ProcessStat: Equatable, Sendable {
   package var parent: UInt32
   /// The kernel's own thread, which has no memory of a user's (PF_KTHREAD, linux/sched.h).
   package var isKernelThread: Bool
+  /// Clock ticks since boot.
+  package var made: UInt64
   /// SP at the process entry; 0 where it is hidden from the reader.
   package var startStack: UInt64
   /// PF_FORKNOEXEC of linux/sched.h is not set: the task has executed a program since it was made.
@@ -60,12 +62,14 @@ package struct ProcessStat: Equatable, Sendable {
     let fields = text[(close + 1)...].split(whereSeparator: isBlank)
     // fields[0] is field 3 of the man page.
     guard fields.count > 25, let state = fields[0].first, let parent = number(fields[1], as: UInt32.self),
-      let flags = number(fields[6], as: UInt32.self), let startStack = number(fields[25], as: UInt64.self)
+      let flags = number(fields[6], as: UInt32.self), let made = number(fields[19], as: UInt64.self),
+      let startStack = number(fields[25], as: UInt64.self)
     else { throw ProcFSError("stat", text) }
     command = String(decoding: text[(open + 1)..<close], as: UTF8.self)
     self.state = state
     self.parent = parent
     isKernelThread = flags & 0x0020_0000 != 0
+    self.made = made
     self.startStack = startStack
     hasExecuted = flags & 0x40 == 0
   }

@@ -92,7 +92,7 @@ package final class Examiner {
       snapshot: held.snapshot, depth: Examiner.depth, explain: true, jit: JITMemory.assumed(of: held.snapshot.process),
       permissions: permissions)
     do throws(InspectorError) {
-      return try inspector.inspect(request, memory: held.memory, map: held.map, opener: opener) { handle.isAlive }
+      return try inspector.inspect(request, memory: held.memory, map: held.map, pages: held.pages, opener: opener) { handle.isAlive }
     } catch {
       self.inspector = nil
       throw Refusal(Trouble.inspector(error).code, "the stack could not be inspected: \(error)")

@@ -21,6 +21,7 @@ struct HeldThread: ~Copyable {
   let call: Int32?
   let memory: ProcessMemory
   let map: MemoryMap
+  let pages: PageMap
   private let stopped: StoppedThread?
 
   /// Copies a thread that waits in `call`, and does not touch it. Whether it still waits is the caller's to find out.
@@ -53,7 +54,8 @@ struct HeldThread: ~Copyable {
     snapshot.isInterrupted = call == nil
     let memory = try SnapshotError.wrap { () throws(SyscallError) in try ProcessMemory(of: thread) }
     let map = try SnapshotError.wrap { () throws(SyscallError) in try MemoryMap(of: thread) }
-    return HeldThread(snapshot: snapshot, copying: copying, call: call, memory: memory, map: map, stopped: stopped)
+    let pages = try SnapshotError.wrap { () throws(SyscallError) in try PageMap(of: thread) }
+    return HeldThread(snapshot: snapshot, copying: copying, call: call, memory: memory, map: map, pages: pages, stopped: stopped)
   }
 
   var mayMove: Bool { copying != .stopped }

@@ -61,10 +61,11 @@ package final class Inspector {
   /// Has one thread's stack inspected. The descriptors stay the caller's. `isStillThere` says whether the snapshot's thread id still means
   /// the thread that the snapshot was taken of.
   package func inspect(
-    _ request: Request, memory: borrowing ProcessMemory, map: borrowing MemoryMap, opener: PatientOpener, isStillThere: () -> Bool
+    _ request: Request, memory: borrowing ProcessMemory, map: borrowing MemoryMap, pages: borrowing PageMap, opener: PatientOpener,
+    isStillThere: () -> Bool
   ) throws(InspectorError) -> Finding {
     let deadline = monotonicMilliseconds() + Int64(Self.deadlineMilliseconds)
-    try send(.inspect(request), [memory.descriptor.raw, map.descriptor.raw])
+    try send(.inspect(request), [memory.descriptor.raw, map.descriptor.raw] + (pages.raw.map { [$0] } ?? []))
     var openings = 0
     while true {
       switch try receive(until: deadline, budget: Self.deadlineMilliseconds) {

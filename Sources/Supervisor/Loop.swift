@@ -16,8 +16,10 @@ package final class Supervisor {
   private var inspector: Inspector?
   private let opener = PatientOpener()
   private let journal: Journal
+  private let started: Int64
   private var counts = Counts()
   private var regions: JITRegions
+  private var threads: ThreadRecords
 
   private var runtime: PidFD?
   private var connections: [UInt64: Connection] = [:]
@@ -32,12 +34,13 @@ package final class Supervisor {
     static let firstFree: UInt64 = 16
   }
 
-  /// Takes the listening socket, a sealed inspector, and the handle of the low-level runtime where one is to be watched.
+  /// `started`: nanoseconds since 1970, before the low-level runtime was told to go on. Takes the listening socket, a sealed inspector, and the handle of the low-level runtime where one is to be watched.
   package init(
-    plan: Plan, runtime: consuming PidFD?, door: consuming UnixSocket, inspector: Inspector, inspectorProgram: String,
+    plan: Plan, started: Int64, runtime: consuming PidFD?, door: consuming UnixSocket, inspector: Inspector, inspectorProgram: String,
     copier: consuming Copier
   ) throws(SyscallError) {
     self.plan = plan
+    self.started = started
     traps = Dictionary(plan.traps.map { ($0.number, $0) }) { first, _ in first }
     self.door = door
     self.inspector = inspector
@@ -45,6 +48,7 @@ package final class Supervisor {
     self.copier = copier
     journal = Journal(plan: plan)
     regions = JITRegions(declared: plan.jit)
+    threads = ThreadRecords(seesAllStarts: plan.seesThreadStarts)
     if let fallback = self.copier.fallback, plan.waitKillable {
       journal.note(
         .snapshotFailed, "threads cannot be copied by BPF, nor stopped under this filter, so their calls are denied: \(fallback)")
@@ -170,20 +174,17 @@ package final class Supervisor {
       guard notification.architecture == x86_64 else {
         throw .unexpected(number: notification.number, architecture: notification.architecture)
       }
-      guard let trap = traps[notification.number] else {
-        // Every filter traps the execs, for the runtime's sake; a profile need not.
-        guard execNumbers.contains(notification.number) else {
+      let life = LifeCall(notification)
+      guard let trap = traps[notification.number], trap.applies(to: notification.arguments) else {
+        guard life != nil || traps[notification.number] != nil else {
           throw .unexpected(number: notification.number, architecture: notification.architecture)
         }
-        notification.answer(.proceed)
-        return
-      }
-      guard trap.applies(to: notification.arguments) else {
+        if let life { threads.note(life, of: try origin(of: notification)) }
         notification.answer(.proceed)
         return
       }
       let subject = try Trouble.wrap { () throws(SnapshotError) in try Subject.taken(of: notification, by: &copier) }
-      let finding = try inspect(subject, notification, trap.syscall)
+      let finding = try judge(subject, notification, trap.syscall)
       // A process that was killed meanwhile has no stack any more: what was found of it says nothing.
       if finding.isClean || notification.isValid() { counts.count(finding) }
       let memoryCall = MemoryCall(trap.syscall, notification.arguments)
@@ -191,9 +192,12 @@ package final class Supervisor {
       case .allow:
         // Before it happens: no other thread can run the new code unknown. Should the call fail, nothing executable lies there.
         if let memoryCall { regions.note(memoryCall, of: subject.snapshot, finding) }
+        threads.note(finding, of: subject.snapshot)
+        if let life { threads.note(life, of: subject.snapshot) }
         counts.count(notification.answer(.proceed) ? .allowed : .withdrawn, trap.syscall)
       case .audit(let grounds):
         if let memoryCall { regions.note(memoryCall, of: subject.snapshot, finding) }
+        if let life { threads.note(life, of: subject.snapshot) }
         let event = journal.event(.audited, grounds, finding, subject, trap.syscall, notification)
         let isTaken = notification.answer(.proceed)
         counts.count(isTaken ? .audited : .withdrawn, trap.syscall)
@@ -205,15 +209,37 @@ package final class Supervisor {
     }
   }
 
-  private func inspect(
+  /// Where a call comes from that is let go on unseen.
+  private func origin(of notification: borrowing Notification) throws(Trouble) -> Snapshot {
+    let origin = try Trouble.wrap { () throws(SnapshotError) in try copier.origin(of: notification.thread) }
+    guard notification.isValid() else { throw .snapshot(.gone) }
+    return origin
+  }
+
+  /// What the inspector saw, and what is remembered against it.
+  private func judge(
     _ subject: borrowing Subject, _ notification: borrowing Notification, _ name: String
   ) throws(Trouble) -> Finding {
+    var finding = try inspect(subject, notification, name)
+    let objections = threads.objections(to: finding, of: subject.snapshot)
+    guard !objections.isEmpty else { return finding }
+    // Whoever reads of them wants the names, too, that a faultless stack comes without.
+    if finding.isClean { finding = try inspect(subject, notification, name, explain: true) }
+    finding.violations += objections
+    return finding
+  }
+
+  private func inspect(
+    _ subject: borrowing Subject, _ notification: borrowing Notification, _ name: String, explain: Bool = false
+  ) throws(Trouble) -> Finding {
     let request = Request(
-      snapshot: subject.snapshot, depth: UInt32(clamping: plan.depth), text: pathArgument(notification, name: name),
-      jit: regions.memory(of: subject.snapshot), permissions: plan.permissions,
-      paths: Paths(to: name, by: plan.paths, in: plan.modules))
+      snapshot: subject.snapshot, depth: UInt32(clamping: plan.depth), text: pathArgument(notification, name: name), explain: explain,
+      jit: regions.memory(of: subject.snapshot), permissions: plan.permissions, paths: Paths(to: name, by: plan.paths, in: plan.modules),
+      started: started)
     do throws(InspectorError) {
-      return try currentInspector().inspect(request, memory: subject.memory, map: subject.map, opener: opener) { notification.isValid() }
+      return try currentInspector().inspect(
+        request, memory: subject.memory, map: subject.map, pages: subject.pages, opener: opener
+      ) { notification.isValid() }
     } catch {
       // Whatever it was: the next inspection meets a new process. This one is denied; what ended an inspector is not shown to a second.
       inspector = nil
@@ -271,9 +297,6 @@ package final class Supervisor {
     }
   }
 }
-
-/// execve and execveat, asm/unistd_64.h.
-private let execNumbers: Set<Int32> = [59, 322]
 
 /// AUDIT_ARCH_X86_64, linux/audit.h.
 private let x86_64: UInt32 = 0xC000_003E

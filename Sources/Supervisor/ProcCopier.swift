@@ -67,6 +67,7 @@ extension Snapshot {
     let (thread, process) = (self.thread, try processOf(self.thread))
     let stat = try processStat(process)
     self.process = process
+    made = thread == process ? stat.made : try processStat(thread).made
     hasExecuted = stat.hasExecuted
     startStack = stat.startStack == 0 ? nil : stat.startStack
     borrowsMemory = try SnapshotError.wrap { () throws(SyscallError) in

@@ -25,12 +25,12 @@ package enum SnapshotError: Error, Equatable, Sendable, CustomStringConvertible 
 
 /// Copies blocked threads: by BPF where the kernel and our capabilities allow it, else from /proc and by ptrace.
 package struct Copier: ~Copyable {
-  private enum Way: ~Copyable {
+  fileprivate enum Way: ~Copyable {
     case bpf(BPFSnapshot)
     case proc(ProcCopier)
   }
 
-  private var way: Way
+  fileprivate var way: Way
   /// Why BPF is not used, for the supervisor's own record.
   package let fallback: SyscallError?
 
@@ -77,6 +77,25 @@ package struct Copier: ~Copyable {
   }
 }
 
+extension Copier {
+  /// Which process a thread belongs to, and which address space: no registers, and no word of its memory.
+  func origin(of thread: UInt32) throws(SnapshotError) -> Snapshot {
+    var snapshot = Snapshot()
+    snapshot.thread = thread
+    switch way {
+    case .bpf(let bpf):
+      let copy = try SnapshotError.wrap { () throws(SyscallError) in try bpf.copy(of: thread, want: 0) }
+      snapshot.process = copy.process
+      snapshot.startStack = copy.startStack
+    case .proc:
+      snapshot.process = try processOf(thread)
+      let startStack = try processStat(thread).startStack
+      snapshot.startStack = startStack == 0 ? nil : startStack
+    }
+    return snapshot
+  }
+}
+
 func fillByBPF(_ snapshot: inout Snapshot, _ bpf: borrowing BPFSnapshot) throws(SnapshotError) {
   let thread = snapshot.thread
   // Registers first: whether the stack may be touched depends on where SP points.
@@ -86,6 +105,7 @@ func fillByBPF(_ snapshot: inout Snapshot, _ bpf: borrowing BPFSnapshot) throws(
     return want == 0 ? registers : try bpf.copy(of: thread, want: want)
   }
   snapshot.process = copy.process
+  snapshot.made = copy.made / nanosecondsPerTick
   for number in 0..<16 { snapshot.registers[number] = copy.registers[number] }
   snapshot.threadPointer = copy.threadPointer
   snapshot.startStack = copy.startStack
@@ -93,6 +113,9 @@ func fillByBPF(_ snapshot: inout Snapshot, _ bpf: borrowing BPFSnapshot) throws(
   snapshot.hasExecuted = copy.hasExecuted
   snapshot.stack = copy.stack
 }
+
+/// USER_HZ is 100 on x86-64 (asm-generic/param.h): what /proc says in ticks, the kernel keeps in nanoseconds.
+private let nanosecondsPerTick: UInt64 = 10_000_000
 
 /// How many bytes at `address` can be copied without asking a file system for them, which may never answer: none where a file is mapped
 /// there. The inspector reads such a stack, under a deadline, and objects to it.

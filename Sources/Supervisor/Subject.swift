@@ -6,14 +6,16 @@ struct Subject: ~Copyable {
   let snapshot: Snapshot
   let memory: ProcessMemory
   let map: MemoryMap
+  let pages: PageMap
 
   static func taken(of notification: borrowing Notification, by copier: inout Copier) throws(SnapshotError) -> Subject {
     let snapshot = try copier.copy(notification)
     let thread = notification.thread
     let memory = try SnapshotError.wrap { () throws(SyscallError) in try ProcessMemory(of: thread) }
     let map = try SnapshotError.wrap { () throws(SyscallError) in try MemoryMap(of: thread) }
+    let pages = try SnapshotError.wrap { () throws(SyscallError) in try PageMap(of: thread) }
     // Until here a thread id may have come to mean another thread.
     guard notification.isValid() else { throw .gone }
-    return Subject(snapshot: snapshot, memory: memory, map: map)
+    return Subject(snapshot: snapshot, memory: memory, map: map, pages: pages)
   }
 }

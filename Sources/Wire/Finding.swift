@@ -262,12 +262,15 @@ package struct Outermost: Equatable, Sendable {
 
   /// SP at the outermost frame's call.
   package var stackPointer: UInt64
-  /// The outermost first.
+  /// The outermost first: the call of the base, and that of the C library's start function where it is one that is called once.
   package var links: [Link]
+  /// The base is the dynamic loader's, which goes over to the program's.
+  package var isInLoader: Bool
 
-  package init(stackPointer: UInt64, links: [Link] = []) {
+  package init(stackPointer: UInt64, links: [Link] = [], isInLoader: Bool = false) {
     self.stackPointer = stackPointer
     self.links = links
+    self.isInLoader = isInLoader
   }
 }
 
@@ -295,7 +298,8 @@ package struct Finding: Equatable, Sendable {
   package var depth: UInt32 = 0
   /// Of those, how many each source unwound.
   package var sources = SourceCounts()
-  /// The bytes that the request's `text` points to, up to a NUL or 256 of them; empty where the finding is clean or none were asked for.
+  /// The bytes that the request's `text` points to, up to a NUL or 256 of them; empty where the finding is clean and no
+  /// explanation was asked for, or no text.
   package var text: [UInt8] = []
 
   package init() {}

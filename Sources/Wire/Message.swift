@@ -39,10 +39,12 @@ package struct Request: Equatable, Sendable {
   package var permissions: Set<Permission>
   /// Those to the system call that was trapped; empty where the profile lists none.
   package var paths: Paths
+  /// When the container was started, in nanoseconds since 1970 by the host's clock; nil for a process that nobody supervises.
+  package var started: Int64?
 
   package init(
     snapshot: Snapshot, depth: UInt32, text: UInt64? = nil, explain: Bool = false, jit: JITMemory = JITMemory(),
-    permissions: Set<Permission> = [], paths: Paths = Paths()
+    permissions: Set<Permission> = [], paths: Paths = Paths(), started: Int64? = nil
   ) {
     self.snapshot = snapshot
     self.depth = depth
@@ -51,6 +53,7 @@ package struct Request: Equatable, Sendable {
     self.jit = jit
     self.permissions = permissions
     self.paths = paths
+    self.started = started
   }
 }
 
@@ -83,6 +86,7 @@ extension Message {
       out.put(request.jit)
       out.put(request.permissions.reduce(UInt8(0)) { $0 | 1 << $1.rawValue })
       out.put(request.paths)
+      out.put(request.started.map { UInt64(bitPattern: $0) })
       out.put(request.snapshot)
     case .openMapped(let start, let end):
       out.put(Kind.openMapped.rawValue)
@@ -114,9 +118,11 @@ extension Message {
       let jit = try input.takeJIT()
       let permissions = try input.takePermissions()
       let paths = try input.takePaths()
+      let started = try input.takeOptional().map { Int64(bitPattern: $0) }
       self = .inspect(
         Request(
-          snapshot: try input.takeSnapshot(), depth: depth, text: text, explain: explain, jit: jit, permissions: permissions, paths: paths))
+          snapshot: try input.takeSnapshot(), depth: depth, text: text, explain: explain, jit: jit, permissions: permissions, paths: paths,
+          started: started))
     case .openMapped: self = .openMapped(start: try input.take(), end: try input.take())
     case .mapped: self = .mapped(errno: try input.take())
     case .finding: self = .finding(try input.takeFinding())
@@ -130,6 +136,7 @@ extension Writer {
   fileprivate mutating func put(_ snapshot: Snapshot) {
     put(snapshot.thread)
     put(snapshot.process)
+    put(snapshot.made)
     put(snapshot.architecture)
     put(snapshot.number)
     put(snapshot.instruction)
@@ -148,6 +155,7 @@ extension Writer {
     put(UInt8(finding.end == nil ? 0 : 1))
     put((finding.end ?? .processEntry).rawValue)
     put(finding.outermost?.stackPointer)
+    put(UInt8(finding.outermost?.isInLoader == true ? 1 : 0))
     let links = finding.outermost?.links.prefix(Outermost.maxLinks) ?? []
     put(UInt32(links.count))
     for link in links {
@@ -211,6 +219,7 @@ extension Reader {
     var snapshot = Snapshot()
     snapshot.thread = try take()
     snapshot.process = try take()
+    snapshot.made = try takeOptional()
     snapshot.architecture = try take()
     snapshot.number = try take()
     snapshot.instruction = try take()
@@ -235,11 +244,12 @@ extension Reader {
     let end: ChainEnd = try takeCase()
     finding.end = hasEnd ? end : nil
     let base = try takeOptional()
+    let isInLoader = try takeFlag()
     var links: [Link] = []
     for _ in 0..<(try takeCount(limit: Outermost.maxLinks)) {
       links.append(Link(slot: try take(), returnAddress: try take(), function: try take()))
     }
-    finding.outermost = base.map { Outermost(stackPointer: $0, links: links) }
+    finding.outermost = base.map { Outermost(stackPointer: $0, links: links, isInLoader: isInLoader) }
     for source in FrameSource.allCases { finding.sources[source] = try take() }
     finding.text = try takeBytes(limit: Limit.text)
     for _ in 0..<(try takeCount(limit: Limit.modules)) {

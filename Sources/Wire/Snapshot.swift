@@ -42,6 +42,9 @@ package struct Snapshot: Equatable, Sendable {
   /// Thread and thread group, as the supervisor's pid namespace numbers them.
   package var thread: UInt32 = 0
   package var process: UInt32 = 0
+  /// When the kernel made the thread, in clock ticks since boot (proc(5), starttime): tells it from another that got its number. nil where
+  /// nobody could tell.
+  package var made: UInt64?
   /// `seccomp_data.arch` and `.nr`.
   package var architecture: UInt32 = 0
   package var number: Int32 = 0

@@ -91,7 +91,7 @@ final class ImageCache {
       do throws(SyscallError) { return try Kernel.read(file.descriptor, at: offset, count: count) } catch { throw Source.Unreadable() }
     }
     do throws(ELFError) {
-      return Entry(file: file, identity: status, image: try Image(source), lastUse: inspection)
+      return Entry(file: file, identity: status, image: try Image(source, changed: status.changed), lastUse: inspection)
     } catch {
       throw Unreadable()
     }

@@ -7,6 +7,7 @@ internal import Wire
 struct InspectedProcess: AddressSpace {
   private let memory: Shared<ProcessMemory>
   private let map: Shared<MemoryMap>
+  private let pages: Shared<PageMap>
   private let images: ImageCache
   private let conversation: Conversation
   /// Asked once each: an inspection sees one state of the mappings.
@@ -22,10 +23,11 @@ struct InspectedProcess: AddressSpace {
   private static let maxMapsBytes = 16 << 20
 
   init(
-    memory: consuming ProcessMemory, map: consuming MemoryMap, images: ImageCache, conversation: Conversation
+    memory: consuming ProcessMemory, map: consuming MemoryMap, pages: consuming PageMap, images: ImageCache, conversation: Conversation
   ) {
     self.memory = Shared(memory)
     self.map = Shared(map)
+    self.pages = Shared(pages)
     self.images = images
     self.conversation = conversation
   }
@@ -34,6 +36,10 @@ struct InspectedProcess: AddressSpace {
     let bytes = memory.value.read(address, count: count)
     guard !bytes.isEmpty else { throw Unreadable() }
     return bytes
+  }
+
+  mutating func ownPages(from address: UInt64, count: Int) throws(Unreadable) -> [Int]? {
+    do throws(SyscallError) { return try pages.value.ownPages(from: address, count: count) } catch { throw Unreadable() }
   }
 
   /// What a person is shown of a path: the bytes up to a NUL, at most 256.

@@ -32,12 +32,14 @@ func serve(_ conversation: Conversation) throws(Failure) {
     guard case .inspect(let request) = question.message, let memory = question.descriptors.takeFirst(),
       let map = question.descriptors.takeFirst()
     else { throw .outOfTurn }
+    let pages = PageMap(question.descriptors.takeFirst())
     images.beginInspection()
-    var process = InspectedProcess(memory: ProcessMemory(memory), map: MemoryMap(map), images: images, conversation: conversation)
+    var process = InspectedProcess(
+      memory: ProcessMemory(memory), map: MemoryMap(map), pages: pages, images: images, conversation: conversation)
     var finding = inspect(
       request.snapshot, in: &process, limits: limits(request), jit: request.jit, permissions: request.permissions,
-      paths: request.paths, explain: request.explain)
-    if !finding.isClean, let text = request.text { finding.text = process.text(at: text) }
+      paths: request.paths, started: request.started, explain: request.explain)
+    if !finding.isClean || request.explain, let text = request.text { finding.text = process.text(at: text) }
     // A conversation that broke off in the middle of an inspection leaves no finding to be sent.
     if let failure = process.failure { throw failure }
     try conversation.say(.finding(finding))

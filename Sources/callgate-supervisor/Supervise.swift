@@ -27,6 +27,7 @@ func supervise(planFile: borrowing OwnedFD, ready: borrowing OwnedFD) throws(Ref
     throw Refusal(.inspectorLost, "the inspector did not start: \(error)")
   }
   let object = try refusing(.supervisorNotStarted) { () throws(SyscallError) in try privateFile(snapshotObject) }
+  let started = wallNanoseconds()
   // Before anybody is told to go on: a quick runtime has made its container, and ended, by the time the rest is ready.
   let runtime = try refusing(.supervisorNotStarted) { () throws(SyscallError) in
     if let process = plan.runtimeProcess { try PidFD(UInt32(bitPattern: process)) } else { PidFD?.none }
@@ -39,7 +40,7 @@ func supervise(planFile: borrowing OwnedFD, ready: borrowing OwnedFD) throws(Ref
   // Loading the BPF program takes longer than all of the above: whoever waits for the container need not wait for that.
   do throws(SyscallError) {
     try Supervisor(
-      plan: plan, runtime: runtime, door: door, inspector: inspector, inspectorProgram: inspectorProgram,
+      plan: plan, started: started, runtime: runtime, door: door, inspector: inspector, inspectorProgram: inspectorProgram,
       copier: Copier(bpfObject: object, mayInterrupt: !plan.waitKillable)
     ).run()
   } catch {

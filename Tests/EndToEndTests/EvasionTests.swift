@@ -57,6 +57,38 @@ extension EndToEnd {
         try Evasion.command("vanished-file", [kind, payload, name]), by: Callgate.run([]), for: ["CG4002"], in: folder)
     }
 
+    @Test(arguments: Place.allCases, ["call", "jump"])
+    func `code that is not the file's any more is seen`(_ place: Place, _ gate: String) throws {
+      try place.enter { supervised, alone, evasions in
+        for way in ["memory", "mapping"] {
+          let command = try Evasion.command("changed-text", [gate, way], in: evasions.path)
+          let free = try run(alone + command, within: 20).possible()
+          #expect(free.evaded, "\(way), alone: \(free)")
+          let outcome = try run(supervised + command, within: 40)
+          #expect(!outcome.evaded && outcome.killed && outcome.errors.contains("CG4002"), "\(way): \(outcome)")
+        }
+      }
+    }
+
+    @Test(arguments: Place.allCases) func `a program written after the start needs a permission`(_ place: Place) throws {
+      let trap = "trap: ['@exec']"
+      let installed = try Installed(
+        withBPF: place != .rootWithoutBPF, profiles: ["strict": "{\(trap)}", "lenient": "{\(trap), permit: [written-files]}"])
+      if place != .ordinaryUser && geteuid() != 0 { try cancel("not root") }
+      try Callgate.required()
+      let user = place == .ordinaryUser ? try OrdinaryUser() : nil
+      try user?.required(installed)
+      let folder = try Folder()
+      try user.map { try folder.give(to: type(of: $0).number) }
+      let copy = folder.file("env")
+      for (profile, isSeen) in [("strict", true), ("lenient", false)] {
+        let script = ["/bin/sh", "-c", "cp /usr/bin/env \(copy) && \(copy) /bin/echo evaded"]
+        let command = installed.run(script, profile: profile)
+        let outcome = try run(user?.command(command) ?? command, within: 40)
+        #expect(outcome.evaded != isSeen && outcome.errors.contains("CG4002") == isSeen, "\(profile): \(outcome)")
+      }
+    }
+
     // MARK: Stacks
 
     @Test(arguments: Place.allCases, ["heap", "bss", "mapping"]) func `a pivot is seen`(_ place: Place, _ target: String) throws {
@@ -91,14 +123,16 @@ extension EndToEnd {
       }
     }
 
-    /// A limit: the child of a fork in a thread is its process's first thread, too, and its stack lies just so.
-    @Test func `a thread's chain in memory joined to the first thread's TLS is missed, a known limit`() throws {
-      let command = try Evasion.command("thread-chain", ["beside-tls"])
-      let alone = try run(command, within: 20).possible()
-      #expect(alone.evaded, "alone: \(alone)")
-      try Callgate.required()
-      let outcome = try run(Callgate.run(command), within: 40)
-      #expect(outcome.evaded, "it is stopped now: move it to the evasions that are seen. \(outcome)")
+    /// Joined to the first thread's TLS; elsewhere on the own stack; on another thread's stack, that lives or has ended.
+    @Test(arguments: Place.allCases, ["beside-tls", "deeper", "other", "ended"])
+    func `a thread's chain that does not end where the thread was started is seen`(_ place: Place, _ target: String) throws {
+      try place.enter { supervised, alone, evasions in
+        let command = try Evasion.command("thread-chain", [target], in: evasions.path)
+        let free = try run(alone + command, within: 20).possible()
+        #expect(free.evaded, "alone: \(free)")
+        let outcome = try run(supervised + command, within: 40)
+        #expect(!outcome.evaded && outcome.killed && outcome.errors.contains("CG4007"), "\(outcome)")
+      }
     }
 
     @Test(arguments: Place.allCases) func `the start of the stack cannot be moved`(_ place: Place) throws {

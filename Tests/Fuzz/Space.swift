@@ -52,6 +52,8 @@ struct Space: AddressSpace {
   }
 
   func codeMappings() -> [Mapping] { mappings.filter { $0.isExecutable && $0.backing == .file } }
+
+  func ownPages(from address: UInt64, count: Int) -> [Int]? { nil }
 }
 
 extension Input {

@@ -13,6 +13,8 @@ struct ArraySpace: AddressSpace {
   var memory: [(start: UInt64, bytes: [UInt8])]
   var mappings: [Mapping]
   var image: Image?
+  /// The pages of the code that the process has copies of, nil where the kernel does not tell.
+  var own: [Int]? = []
 
   /// `words` lie from the stack's start on.
   init(_ image: SampleImage, words: [UInt64]) {
@@ -44,6 +46,8 @@ struct ArraySpace: AddressSpace {
   }
 
   func codeMappings() -> [Mapping] { mappings.filter { $0.isExecutable && $0.backing == .file } }
+
+  func ownPages(from address: UInt64, count: Int) -> [Int]? { own?.filter { (0..<count).contains($0) } }
 
   func image(of mapping: Mapping) throws(Unreadable) -> Image? {
     guard let image else { throw Unreadable() }

@@ -123,6 +123,16 @@ private let getppid: Int32 = 110
     #expect(finding.depth == 2)
   }
 
+  @Test func `the first thread of a program that was executed does not end where a thread starts`() throws {
+    for (hasExecuted, isObjected) in [(true, true), (false, false), (nil, false)] as [(Bool?, Bool)] {
+      let finding = try finding("thread") { snapshot, _ in
+        snapshot.thread = snapshot.process
+        snapshot.hasExecuted = hasExecuted
+      }
+      #expect(has(finding, .base, .wrongDepth) == isObjected, "\(shown(finding))")
+    }
+  }
+
   /// Where `pattern` lies in libc's code.
   private func find(_ pattern: [UInt8], _ snapshot: Snapshot, _ live: LiveProcess) -> UInt64? {
     let text = live.mapping(at: snapshot.instruction)!

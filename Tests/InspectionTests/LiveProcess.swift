@@ -81,6 +81,9 @@ struct LiveProcess: AddressSpace {
     return Array(bytes[..<got])
   }
 
+  /// Everything is compared.
+  func ownPages(from address: UInt64, count: Int) -> [Int]? { nil }
+
   func codeMappings() -> [Mapping] {
     every.filter { $0.isExecutable && !$0.isWritable && ($0.backing == .file || $0.backing == .special) }
   }

@@ -119,6 +119,9 @@ private struct Corrupted: AddressSpace {
   func mapping(at address: UInt64) -> Mapping? { process.mapping(at: address) }
   func image(of mapping: Mapping) throws(Unreadable) -> Image? { try process.image(of: mapping) }
   func codeMappings() -> [Mapping] { process.codeMappings() }
+
+  /// Only stacks are corrupted.
+  func ownPages(from address: UInt64, count: Int) -> [Int]? { [] }
 }
 
 /// A Java program that does what programs do: files, sockets, threads, processes, exceptions, garbage, loops that get compiled.

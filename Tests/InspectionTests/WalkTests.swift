@@ -122,6 +122,46 @@ import Wire
     #expect(inspected(moved, space()).violations == [Violation(check: .base, frame: 2, reason: .wrongDepth)])
   }
 
+  @Test func `where the chain ended is told, with the call of the base`() {
+    let finding = inspected(snapshot(), space())
+    let base = Link(slot: ArraySpace.startStack - 24, returnAddress: WalkTests.code + 0x10, function: WalkTests.code)
+    #expect(finding.outermost == Outermost(stackPointer: ArraySpace.startStack - 16, links: [base]), "\(shown(finding))")
+  }
+
+  @Test func `a page of code that the process has a copy of holds what the file does, or is objected to`() {
+    var space = space()
+    let (offset, count) = (Int(SampleImage.codeOffset), 4096)
+    var page = Array(SampleImage.chain.bytes.dropFirst(offset).prefix(count))
+    page += [UInt8](repeating: 0, count: count - page.count)
+    func finding(_ own: [Int]?, _ change: (inout [UInt8]) -> Void = { _ in }) -> Finding {
+      var changed = page
+      change(&changed)
+      space.own = own
+      space.memory = [space.memory[0], (WalkTests.code, changed)]
+      return inspected(snapshot(), space)
+    }
+    // Nobody reads a page that is the file's.
+    #expect(finding([]) { $0[0x48] = 0x90 }.isClean)
+    for own in [[0], nil] {
+      #expect(finding(own).isClean)
+      #expect(finding(own) { $0[0x48] = 0x90 }.violations == [Violation(check: .text, frame: 0, reason: .changedPage)])
+      // A debugger's breakpoint
+      #expect(finding(own) { $0[0x48] = 0xcc }.isClean)
+    }
+    space.memory.removeLast()
+    #expect(inspected(snapshot(), space).unknown?.reason == .unreadableImage)
+  }
+
+  @Test func `a file that was changed after the container's start needs a permission`() throws {
+    var space = space()
+    space.image = try Image(Source(SampleImage.chain.bytes), changed: 1000)
+    func finding(_ started: Int64?, _ permissions: Set<Permission> = []) -> Finding {
+      inspect(snapshot(), in: &space, permissions: permissions, started: started)
+    }
+    #expect(finding(999).violations == [Violation(check: .text, frame: 0, reason: .writtenFile)])
+    #expect(finding(1000).isClean && finding(nil).isClean && finding(999, [.writtenFiles]).isClean)
+  }
+
   @Test func `a signal frame leads from an altstack to the interrupted stack`() {
     // On an altstack: the leaf was called by the kernel, to return to the trampoline; the signal interrupted the middle at its `add`.
     let altstack: UInt64 = 0x60_0000_0000

@@ -29,6 +29,7 @@ import Testing
     #expect(stat.command == name)
     #expect(stat.parent == 42)
     #expect(stat.startStack == 140736)
+    #expect(stat.made == 117)
   }
 
   @Test func `a mapped file cannot move a field by its name`() throws {

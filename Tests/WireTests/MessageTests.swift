@@ -6,6 +6,7 @@ import Wire
     var snapshot = Snapshot()
     snapshot.thread = 4711
     snapshot.process = 4700
+    snapshot.made = 123_456
     snapshot.architecture = 0xC000_003E
     snapshot.number = 59
     snapshot.instruction = 0x7fff_1234
@@ -22,6 +23,7 @@ import Wire
     var finding = Finding()
     finding.depth = 9
     finding.end = .threadStart
+    finding.outermost = Outermost(stackPointer: 0x7f00_0010, links: [Link(slot: 1, returnAddress: 2, function: 3)], isInLoader: true)
     finding.modules = [Module(path: "/usr/lib/libc.so.6", buildID: "00ff")]
     finding.frames = [
       Frame(module: 0, offset: 0xe0d7b, function: "execve", functionOffset: 11, source: .cfi),
@@ -64,6 +66,7 @@ import Wire
       .inspect(Request(snapshot: sampleSnapshot(), depth: 512, jit: jit)), .ready,
       .inspect(Request(snapshot: sampleSnapshot(), depth: 512)),
       .inspect(Request(snapshot: sampleSnapshot(), depth: 512, permissions: [.dlsym], paths: samplePaths)),
+      .inspect(Request(snapshot: sampleSnapshot(), depth: 512, permissions: [.dlsym, .writtenFiles], started: 1_790_000_000_000_000_001)),
       .inspect(Request(snapshot: sampleSnapshot(), depth: 512, text: 1, explain: true)), .openMapped(start: 0x1000, end: 0x2000),
       .mapped(errno: 13), .finding(sampleFinding()), .finding(Finding()),
     ]

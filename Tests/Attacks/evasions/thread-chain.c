@@ -1,8 +1,11 @@
 // A thread's true stack, copied to memory that the kernel has joined to the first thread's TLS, and used by the first thread:
-// `thread-chain beside-tls`; or copied to memory far from everything: `thread-chain mapping`.
+// `thread-chain beside-tls`; or copied to memory far from everything: `thread-chain mapping`. The chain ends as a thread's does, and lies where
+// a thread's may: below the thread pointer, in the same mapping.
 //
-// The chain ends as a thread's does, and lies where a thread's may: below the thread pointer, in the same mapping.
+// The same in a second thread, whose stack is its own: `deeper`, at another place of it; `other`, on the stack of a third thread that lives;
+// `ended`, on that of one that has ended. It moves its thread pointer there, too.
 #include "evade.h"
+#include <asm/prctl.h>
 #include <pthread.h>
 
 enum { SIZE = 64 << 10 };
@@ -39,6 +42,53 @@ static void *thread(void *unused) {
   return NULL;
 }
 
+static enum { DEEPER, OTHER, ENDED } way;
+static uintptr_t thread_pointer;
+static volatile int is_there, is_ready;
+
+// A system call that is judged, so that the place is known to be this thread's. It changes nothing.
+__attribute__((noinline)) static void be_seen(void) {
+  setresuid(-1, -1, -1);
+  __asm__ volatile("" ::: "memory");
+}
+
+static void *victim(void *unused) {
+  be_seen();
+  execute_here(0);
+  __asm__("mov %%fs:0, %0" : "=r"(thread_pointer));
+  is_there = 1;
+  while (way == OTHER) __asm__ volatile("pause" ::: "memory");
+  return unused;
+}
+
+static void *attacker(void *unused) {
+  if (way == DEEPER) {
+    execute_here(0);
+    memcpy((char *)copied_from - SIZE, copy, SIZE);
+    execute_here(stopped_at - SIZE);
+  }
+  is_ready = 1;
+  while (!is_there) __asm__ volatile("pause" ::: "memory");
+  if (way == ENDED) usleep(100000);
+  uintptr_t end = (thread_pointer + PAGE) & -PAGE;
+  memcpy((char *)copied_from, copy, end - copied_from);
+  need(syscall(SYS_arch_prctl, ARCH_SET_FS, thread_pointer) == 0, "arch_prctl");
+  execute_here(stopped_at);
+  return unused;
+}
+
+static int in_threads(void) {
+  pthread_t one, other;
+  need(pthread_create(&one, NULL, attacker, NULL) == 0, "a thread");
+  if (way != DEEPER) {
+    while (!is_ready) usleep(1000);
+    need(pthread_create(&other, NULL, victim, NULL) == 0, "a thread");
+    pthread_detach(other);
+  }
+  pthread_join(one, NULL);
+  return 1;
+}
+
 static char *beside_tls(void) {
   uintptr_t tls;
   __asm__("mov %%fs:0, %0" : "=r"(tls));
@@ -53,6 +103,11 @@ static char *beside_tls(void) {
 int main(int argc, char **argv) {
   const char *to = argc > 1 ? argv[1] : "";
   char *there;
+  const char *const names[] = {"deeper", "other", "ended"};
+  for (int i = 0; i < 3; i++) {
+    way = i;
+    if (!strcmp(to, names[i])) return in_threads();
+  }
   if (!strcmp(to, "beside-tls")) {
     there = beside_tls();
     need(there != NULL, "a place beside the TLS");
