@@ -7,17 +7,22 @@ import dataclasses
 import json
 import os
 
+import hostile
 from chains import ATTACKS as VICTIM_ATTACKS
 
 CHECKS = ["site", "text", "function", "call", "edge", "seam", "stack", "base", "residue", "canary", "signal", "lineage", "path"]
 FORMS = ["dynamic", "static", "static-pie", "musl-static", "musl-dynamic"]
 GLIBC = FORMS[:3]
 
+# What a static program of ordinary size holds of its C library, and this one does not use.
+HELD = "-Wl,-u,system,-u,syscall,-u,__cxa_atexit"
+# musl-gcc does not look for the kernel's headers.
+KERNEL = ["-idirafter", "/usr/include", "-idirafter", "/usr/include/x86_64-linux-gnu"]
 COMPILERS = {
-    "dynamic": ["gcc"], "static": ["gcc", "-static"], "static-pie": ["gcc", "-static-pie"],
-    "musl-static": ["musl-gcc", "-static"], "musl-dynamic": ["musl-gcc"],
+    "dynamic": ["gcc"], "static": ["gcc", "-static", HELD], "static-pie": ["gcc", "-static-pie", HELD],
+    "musl-static": ["musl-gcc", "-static", HELD, *KERNEL], "musl-dynamic": ["musl-gcc", *KERNEL],
 }
-PLAIN = ["-O2", "-Wall", "-Wextra", "-Werror", "-fno-stack-protector", "-U_FORTIFY_SOURCE"]
+PLAIN = ["-O2", "-Wall", "-Wextra", "-Werror", "-fstack-protector-explicit", "-U_FORTIFY_SOURCE"]
 
 
 @dataclasses.dataclass
@@ -64,6 +69,24 @@ class Attack:
         said = outcome.output.decode(errors="replace").strip()
         impossible = said.removeprefix("impossible: ") if outcome.status == 77 else ""
         return Read(outcome.process, impossible=impossible, said=said)
+
+
+class Hostile(Attack):
+    """`hijack`, with a frame in a file that the attacker wrote: hostile.py."""
+
+    def command(self, program, mark, case, launcher):
+        path = mark + ".so"
+        hostile.write(path, next(made for made in hostile.CASES if hostile.name(made) == self.name))
+        return [*super().command(program, mark, case, launcher), path]
+
+
+class Throw(Attack):
+    """An attack on the unwinding of exceptions: throw.cpp."""
+
+    program = "throw"
+
+    def build(self, form, sources):
+        return [*COMPILERS[form], *PLAIN, "-o", "{out}", "../throw.cpp", "image.c", "frames.c", "-lstdc++"]
 
 
 class Victim(Attack):
@@ -114,4 +137,64 @@ def chains():
     yield Attack("regain", 0, "the same with mprotect; control comes back to the loop, which calls the code")
 
 
-ATTACKS = [*chains(), *victims()]
+def stacks():
+    for place in "heap", "bss", "mapping", "thread":
+        name = "another thread's stack" if place == "thread" else f"the {place}"
+        yield Attack(f"pivot-{place}", 4, f"the stack pointer moved to {name}, where the chain lies")
+    yield Attack("copied-heap", 9, "the thread's own stack, word for word, in the heap")
+    yield Attack("copied-bss", 9, "the same in .bss")
+    yield Attack("copied-mapping", 9, "the same in a mapping far from everything")
+    yield Attack("copied-to-thread", 9, "the same in another thread's stack")
+    yield Attack("copied-from-thread", 9, "another thread's live stack in the middle of one's own")
+
+
+def frames():
+    yield Attack("random-functions", 8, "twelve random calls' return addresses with frames of the right sizes, down to the genuine stack")
+    yield Attack("frame-pointer-hop", 10, "rbp of a function with a frame pointer leads past what is left of the chain")
+    yield Attack("forged-edges", 0, "execve, execl, launch, work: every edge a true one, joined to the genuine stack", forms=GLIBC)
+    yield Attack("forged-edges-canary", 0, "the same, with execl's canary where it may be", forms=GLIBC)
+    yield Attack("replayed", 0, "frames of a real call that failed, once more, with other arguments; execve entered by ret")
+    yield Attack("replayed-clean", 0, "the same, execve entered by pop; jmp *%rax")
+    yield Attack("joined-indirect", 0, "the same frames, joined to the genuine ones at an indirect call")
+    yield Attack("into-launcher", 0, "a function that does call execl, entered past its prologue")
+
+
+def signals():
+    yield Attack("sigreturn-execve", 11, "sigreturn to a bare syscall instruction")
+    yield Attack("sigreturn-clean", 11, "sigreturn to execve, with the stack pointer where the genuine stack begins")
+    yield Attack("signal-frame", 11, "a forged frame of __restore_rt above execve")
+    yield Attack("signal-frame-exact", 11, "the same as the kernel writes it, in front of a genuine place")
+
+
+def pointers():
+    yield Attack("pointer-system", 16, "a function pointer made to point to system")
+    yield Attack("pointer-execve", 16, "the same with execve")
+    yield Attack("pointer-mprotect", 16, "a table of functions replaced: mprotect, then code")
+    yield Attack("vtable", 17, "a function pointer made to point to a function that does make the call")
+    yield Attack("atexit-system", 0, "system registered to be called at exit", threads=False)
+    yield Attack("atexit-restart", 0, "a function that does make the call, registered so", threads=False)
+    yield Attack("file-close", 0, "a FILE's function to close it, overwritten in the heap")
+    yield Attack("sort-comparator", 0, "qsort's comparison made to be system")
+    yield Attack("offset-table", 0, "puts in the global offset table made to be system", forms=["dynamic", "musl-dynamic"])
+
+
+def rest():
+    yield Attack("race", 18, "a second thread sets the stack right while the verdict is made", races=True, threads=False)
+    yield Attack("patched-text", 19, "a function rewritten through /proc/self/mem")
+    yield Attack("patched-number", 19, "another call's wrapper made to be execve's, by one byte")
+    yield Attack("memory-file", 19, "a memfd mapped r-x")
+    yield Attack("deleted-file", 19, "a file mapped r-x and deleted")
+    yield Attack("own-file", 19, "a file that the attacker wrote, mapped r-x")
+    yield Attack("written-mapping", 19, "a private mapping of the program's file, written and then made r-x")
+    yield Attack("canary-unknown", 20, "a protected function's frame overflowed and used before it returns")
+    yield Attack("canary-known", 20, "the same with its canary left as it was; it returns")
+    yield Throw("throw", 21, "an exception that unwinds into a frame of the attacker's", forms=GLIBC, threads=False)
+    yield Throw("throw-joined", 21, "the same, with the genuine stack above that frame", forms=GLIBC, threads=False)
+    for case in hostile.CASES:
+        yield Hostile(hostile.name(case), 22, " ".join(case.__doc__.split()), forms=["dynamic", "static"], threads=False)
+    yield Attack("int80", 23, "execve by int $0x80")
+    yield Attack("x32", 23, "execve by an x32 number")
+    yield Attack("io-uring", 23, "a file opened and written by io_uring", threads=False)
+
+
+ATTACKS = [*chains(), *stacks(), *frames(), *signals(), *pointers(), *rest(), *victims()]

@@ -38,6 +38,7 @@ word find_in(const char *pattern, word start, word end);
 word return_after_call(word start, word end, word target); // from a direct call to `target` between both
 word next_call_to(word target, word after);    // a return address from a direct call to `target`; 0 after the last
 word program_code(word *end);                  // where the program's own code begins and ends
+word program_base(void);                       // what is added to the addresses in the program's file
 int is_code(word address);
 const uint8_t *section_of(word address, const char *name, size_t *size); // of the file whose code holds `address`; NULL if it has none
 
@@ -65,7 +66,10 @@ void load_command(void);              // the arguments of an execve that leaves 
 void load_command_and_rax(word rax);
 void load_mprotect(void);             // those of an mprotect that makes `shellcode` executable
 word pop_gadget(enum register_name);
+void below_work(word last_hop);       // ends so that work(), whose frame is genuine, seems to have called what is entered
+word execve_entry(void);
 void end_at(word end);                // from here on the words lie so that they end at `end`
+size_t lay_out(word slot, word *words, size_t room); // the chain as it is to lie from `slot` on; how many words
 _Noreturn void strike(void);
 _Noreturn void strike_at(word memory); // the stack pointer is first moved to `memory`, where the words are put
 
@@ -83,23 +87,32 @@ extern char shellcode_path[256], shellcode_text[64];
 extern uint8_t shellcode_length[4];             // the immediate operand: bytes of text
 
 struct job {
-  void (*handler)(struct job *);                // called through a pointer
+  void (*handler)(struct job *);                // the attack
   const char *program, *line;                   // run by launch(), called directly, where `program` is set
-  void (*const *table)(word, word, word);       // what each() calls
+  int framed;                                   // by launch_framed() instead
+  void (*const *table)(word, word, word);       // what each() calls after the handler
   size_t count;
-  int (*cheque)(const char *, char *const *, char *const *);
+  long (*finish)(word, word, word);             // called last
+  word first, second, third;                    // what it and the table's functions are given
 };
 void work(struct job *job);
+void restart(void);
+void report(const char *text);
+extern const char *restart_line;
 int launch(const char *program, const char *line);
 int launch_framed(const char *program, const char *line); // the same, with a frame pointer
 word after_launch_in_work(void), after_framed_in_work(void), after_each_in_work(void);
 word after_execl_in(int (*launcher)(const char *, const char *));
+
+// pointers.c
+void corrupt(word target, word first, word second, word third); // what work() calls next, and with what
 
 // main.c
 extern const char *attack_name, *mark_path;
 extern char *attack_arguments[8];
 extern int in_thread;
 extern char mark_line[512], *mark_argv[4];      // /bin/sh -c "echo NAME > MARK"
+extern struct job *current_job;                 // the one whose handler is the attack: it lies on the stack
 extern word joint;                              // where the return address from the attack into work() lies: above it all is genuine
 
 struct attack {

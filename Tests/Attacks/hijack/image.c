@@ -2,6 +2,7 @@
 #include "hijack.h"
 #include <elf.h>
 #include <link.h>
+#include <stdarg.h>
 #include <sys/stat.h>
 
 struct image {
@@ -17,6 +18,21 @@ struct segment {
 static struct image images[16];
 static struct segment code[32];
 static size_t image_count, code_count, program_segments;
+
+_Noreturn void impossible(const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  printf("impossible: ");
+  vprintf(format, arguments);
+  printf("\n");
+  va_end(arguments);
+  exit(77);
+}
+
+word need(word address, const char *what) {
+  if (!address) impossible("no %s", what);
+  return address;
+}
 
 static int note_image(struct dl_phdr_info *info, size_t size, void *unused) {
   (void)size, (void)unused;
@@ -88,6 +104,11 @@ const uint8_t *section_of(word address, const char *name, size_t *size) {
   }
   *size = 0;
   return NULL;
+}
+
+word program_base(void) {
+  need_images();
+  return images[0].base;
 }
 
 word program_code(word *end) {

