@@ -48,8 +48,10 @@ class Attack:
     threads: bool = True       # whether it is made in another thread as well
     arguments: list = dataclasses.field(default_factory=list)
     races: bool = False        # whether its outcome is a matter of time
+    filtered: bool = False     # whether it is the filter that stops it, which leaves no event: the call is not known there
 
     program = "hijack"
+    companions = []            # what else is built
 
     @property
     def mark(self):
@@ -78,6 +80,19 @@ class Hostile(Attack):
         path = mark + ".so"
         hostile.write(path, next(made for made in hostile.CASES if hostile.name(made) == self.name))
         return [*super().command(program, mark, case, launcher), path]
+
+
+class Library(Attack):
+    """`hijack`, with a library at hand: library.c."""
+
+    companions = ["library"]
+
+    def build_companion(self, form, sources):
+        return [*COMPILERS[form], *PLAIN, "-shared", "-fPIC", "-o", "{out}", "../library.c"]
+
+    def command(self, program, mark, case, launcher):
+        library = os.path.join(os.path.dirname(program), f"library-{case.form}")
+        return [*super().command(program, mark, case, launcher), library]
 
 
 class Throw(Attack):
@@ -128,6 +143,7 @@ def chains():
     yield Attack("mprotect-frame", 7, "mprotect with one perfect caller above it, then code")
     yield Attack("mprotect-start", 7, "the same with a whole chain down to a planted _start")
     yield Attack("zero-cut", 12, "a chain that ends in a zero after one good frame")
+    yield Attack("between-functions", 12, "a return address in the filling between two functions")
     yield Attack("past-prologue", 13, "the syscall instruction inside execve, with a genuine stack above it")
     yield Attack("genuine-tail", 13, "execve entered by ret, with a genuine stack above it")
     yield Attack("jump-register", 14, "execve entered by jmp *%rax")
@@ -144,6 +160,7 @@ def stacks():
     yield Attack("copied-heap", 9, "the thread's own stack, word for word, in the heap")
     yield Attack("copied-bss", 9, "the same in .bss")
     yield Attack("copied-mapping", 9, "the same in a mapping far from everything")
+    yield Attack("copied-later", 9, "the same, after a call that callgate has seen")
     yield Attack("copied-to-thread", 9, "the same in another thread's stack")
     yield Attack("copied-from-thread", 9, "another thread's live stack in the middle of one's own")
 
@@ -186,15 +203,16 @@ def rest():
     yield Attack("deleted-file", 19, "a file mapped r-x and deleted")
     yield Attack("own-file", 19, "a file that the attacker wrote, mapped r-x")
     yield Attack("written-mapping", 19, "a private mapping of the program's file, written and then made r-x")
+    yield Library("own-library", 19, "a library that the attacker wrote, loaded", forms=["dynamic", "musl-dynamic"])
     yield Attack("canary-unknown", 20, "a protected function's frame overflowed and used before it returns")
     yield Attack("canary-known", 20, "the same with its canary left as it was; it returns")
     yield Throw("throw", 21, "an exception that unwinds into a frame of the attacker's", forms=GLIBC, threads=False)
     yield Throw("throw-joined", 21, "the same, with the genuine stack above that frame", forms=GLIBC, threads=False)
     for case in hostile.CASES:
         yield Hostile(hostile.name(case), 22, " ".join(case.__doc__.split()), forms=["dynamic", "static"], threads=False)
-    yield Attack("int80", 23, "execve by int $0x80")
-    yield Attack("x32", 23, "execve by an x32 number")
-    yield Attack("io-uring", 23, "a file opened and written by io_uring", threads=False)
+    yield Attack("int80", 23, "execve by int $0x80", filtered=True)
+    yield Attack("x32", 23, "execve by an x32 number", filtered=True)
+    yield Attack("io-uring", 23, "a file opened and written by io_uring", filtered=True)
 
 
 ATTACKS = [*chains(), *stacks(), *frames(), *signals(), *pointers(), *rest(), *victims()]

@@ -1,5 +1,6 @@
 // Code that is not the image's: attack 19. Each time work() calls it through a pointer, with a genuine stack.
 #include "hijack.h"
+#include <dlfcn.h>
 
 static size_t code_size(void) { return (size_t)(execve_code_end - execve_code); }
 
@@ -79,6 +80,20 @@ static void written_mapping(void) {
   run_code((word)page + 64);
 }
 
+// A whole library, with symbols and unwind tables, written by the attacker and loaded as libraries are. `run` in it calls execve.
+static void own_library(void) {
+  char bytes[64 << 10];
+  int library = open(attack_arguments[0] ? attack_arguments[0] : "", O_RDONLY | O_CLOEXEC);
+  ssize_t size = library < 0 ? 0 : read(library, bytes, sizeof bytes);
+  int file = open(code_path(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
+  if (size <= 0 || write(file, bytes, (size_t)size) != size) impossible("no library to write");
+  close(file);
+  void *loaded = dlopen(code_path(), RTLD_NOW);
+  void *run = loaded ? dlsym(loaded, "run") : NULL;
+  if (!run) impossible("a library cannot be loaded into this program");
+  run_code((word)run);
+}
+
 const struct attack code_attacks[] = {
     {"patched-text", patched_text},
     {"patched-number", patched_number},
@@ -86,5 +101,6 @@ const struct attack code_attacks[] = {
     {"deleted-file", deleted_file},
     {"own-file", own_file},
     {"written-mapping", written_mapping},
+    {"own-library", own_library},
     {NULL, NULL},
 };

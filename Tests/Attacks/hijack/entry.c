@@ -52,8 +52,9 @@ static void io_uring(void) {
     }
     array[n] = n;
     __atomic_store_n(tail, n + 1, __ATOMIC_RELEASE);
-    if (syscall(SYS_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0) < 0 || *done != n + 1 || answers[n].res < 0)
-      impossible("io_uring does not open or write");
+    long entered = syscall(SYS_io_uring_enter, ring, 1, n + 1, IORING_ENTER_GETEVENTS, NULL, 0);
+    if (entered < 0 || *done != n + 1) impossible("io_uring: %s", entered < 0 ? strerror(errno) : "nothing is done");
+    if (answers[n].res < 0) impossible("io_uring: %s", strerror(-answers[n].res));
     file = answers[n].res;
   }
 }

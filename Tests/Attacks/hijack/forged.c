@@ -3,30 +3,29 @@
 
 // MARK: Frames from the unwind tables
 
-// A call's return address in a function whose frame has a known size of a middling kind. It goes through the code in strides.
-static word some_return_address(unsigned *state) {
-  for (int tries = 0; tries < 4000; tries++) {
-    *state = *state * 1103515245 + 12345;
-    word end, start = program_code(&end);
-    static const char *const anchors[] = {"qsort", "printf", "getenv", "fopen", "strtol"};
-    word anchor = *state >> 16 & 1 ? symbol(anchors[(*state >> 17) % LENGTH(anchors)]) : start + (*state >> 8) % (end - start);
-    if (!anchor) continue;
-    word call = find_after("e8", anchor + (*state >> 20 & 0xff));
-    long size = call && is_code(call + 5) && is_code(call + 5 + (word)(int64_t)*(const int32_t *)(call + 1)) ? frame_size(call + 5) : -1;
-    if (size >= 16 && size <= 256) return call + 5;
+// A real call's return address in a function whose frame has a known size of a middling kind, somewhere behind `from`.
+static word some_return_address(word from) {
+  for (word at = from; (at = find_after("e8", at)) != 0;) {
+    word start, end, target = at + 5 + (word)(int64_t)*(const int32_t *)(at + 1);
+    if (!is_code(at + 5) || !is_code(target) || !function_at(target, &start, &end) || start != target) continue;
+    long size = frame_size(at + 5);
+    if (size >= 16 && size <= 256) return at + 5;
   }
-  impossible("no calls in functions whose frames are of known size");
+  return 0;
 }
 
 static void random_functions(void) {
-  unsigned state = (unsigned)getpid();
+  static const char *const anchors[] = {"getenv", "qsort", "fopen", "printf", "strtol", "malloc"};
+  word end, address = program_code(&end);
   load_command();
   end_at(joint);
   add(execve_entry());
-  for (int frame = 0; frame < 12; frame++) {
-    word address = some_return_address(&state);
-    add(address);
-    add_zeros((size_t)frame_size(address) / 8 - 1);
+  for (size_t frame = 0; frame < 12; frame++) {
+    // Every other one from the C library, if it has unwind tables.
+    word anchor = symbol(anchors[frame / 2]), found = frame % 2 && anchor ? some_return_address(anchor) : 0;
+    if (!found) found = address = need(some_return_address(address), "calls in functions whose frames are of known size");
+    add(found);
+    add_zeros((size_t)frame_size(found) / 8 - 1);
   }
   strike();
 }

@@ -62,6 +62,8 @@ int main(int argc, char **argv) {
     run(NULL);
     return 0;
   }
+  // A thread that the filter kills does not tell musl that it has ended: nobody waits for it longer than this.
+  alarm(8);
   pthread_t thread;
   if (pthread_create(&thread, NULL, run, NULL) != 0) impossible("no thread");
   pthread_join(thread, NULL);

