@@ -56,6 +56,7 @@ extern struct chain {
   size_t count;
   size_t sled; // where a sled of `ret` bridges what is between the beginning and the end
   word end;    // where the words must end, if what lies there is part of the plan; else 0
+  word aligned; // whether the word behind the sled must lie at a multiple of 16, as that of a function does that is entered as by a call
 } chain;
 
 void add(word value);
@@ -68,6 +69,7 @@ void load_mprotect(void);             // those of an mprotect that makes `shellc
 word pop_gadget(enum register_name);
 void below_work(word last_hop);       // ends so that work(), whose frame is genuine, seems to have called what is entered
 word execve_entry(void);
+void enter_aligned(word function);    // the next word, so placed that the stack pointer is then what it is at a function's entry
 void end_at(word end);                // from here on the words lie so that they end at `end`
 size_t lay_out(word slot, word *words, size_t room); // the chain as it is to lie from `slot` on; how many words
 _Noreturn void strike(void);

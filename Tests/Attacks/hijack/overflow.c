@@ -75,6 +75,12 @@ void end_at(word end) {
   chain.end = end;
 }
 
+void enter_aligned(word function) {
+  chain.sled = chain.count;
+  chain.aligned = 1;
+  add(function);
+}
+
 word execve_entry(void) { return need(symbol("execve"), "execve"); }
 
 void below_work(word last_hop) {
@@ -169,6 +175,7 @@ size_t lay_out(word slot, word *words, size_t room) {
     if (chain.end < slot + 8 * chain.count) impossible("the chain is longer than the stack that it may overwrite");
     between = (chain.end - slot) / 8 - chain.count;
   }
+  if (chain.aligned) between = (slot / 8 + chain.sled) % 2;
   if (chain.count + between > room) impossible("the chain is longer than the record");
   memcpy(words, chain.words, 8 * chain.sled);
   for (size_t n = 0; n < between; n++) words[chain.sled + n] = ret;
@@ -188,8 +195,9 @@ _Noreturn NOINLINE void strike(void) {
 }
 
 _Noreturn void strike_at(word memory) {
-  memcpy((void *)memory, chain.words, 8 * chain.count);
-  chain.count = 0;
+  lay_out(memory, (word *)memory, LENGTH(chain.words));
+  chain.count = chain.sled = 0;
+  chain.end = chain.aligned = 0;
   word leave = find("c9 c3");
   if (leave) {
     chain.rbp = memory - 8; // leave pops one word more

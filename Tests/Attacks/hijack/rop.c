@@ -5,7 +5,7 @@
 
 static void pop_ret(void) {
   load_command();
-  add(execve_entry());
+  enter_aligned(execve_entry());
   add(pop_gadget(RDI));
   add_zeros(2);
   strike();
@@ -15,7 +15,7 @@ static void unaligned(void) {
   load_unaligned(2, RDI, (word)mark_argv[0], RSI, (word)mark_argv);
   add(need(find("5a c3"), "pop %rdx; ret"));
   add(0);
-  add(execve_entry());
+  enter_aligned(execve_entry());
   add(find("5a c3"));
   add_zeros(2);
   strike();
@@ -53,7 +53,7 @@ static void generic_syscall(void) {
 
 static void zero_cut(void) {
   load_command();
-  add(execve_entry());
+  enter_aligned(execve_entry());
   add((word)after_each_call); // one return address that does follow a call, and a frame of the right size
   add_zeros(5 + 2);
   strike();
@@ -65,7 +65,7 @@ static void between_functions(void) {
   while ((filling = find_after("c3 66 ?? ?? 1f 84 00 00 00 00 00", filling)) != 0)
     if (function_at(filling, &start, &end) && !function_at(filling + 5, &start, &end)) break;
   load_command();
-  add(execve_entry());
+  enter_aligned(execve_entry());
   add(need(filling, "filling between functions") + 5);
   add_zeros(2);
   strike();
@@ -216,7 +216,7 @@ static void return_to_mprotect(void) {
   table[0] = (word)shellcode;
   dispatch(1, 0, 0, 0); // rbp may be spoilt by the pops: it only must not say that this was the last one
   load_mprotect();
-  add(need(symbol("mprotect"), "mprotect"));
+  enter_aligned(need(symbol("mprotect"), "mprotect"));
   add((word)after_each_call);
 }
 

@@ -70,7 +70,7 @@ static word end_of_mapping(word address) {
 
 _Noreturn static void pivot(word end) {
   load_command();
-  add(execve_entry());
+  enter_aligned(execve_entry());
   add((word)after_each_call);
   add_zeros(5 + 2);
   strike_at(end - 8192);
