@@ -127,6 +127,13 @@ class Victim(Attack):
         return Read(result["process"], result["outcome"] == "succeeded", impossible, result["problem"] or result["ended"])
 
 
+# Why an attack gets through, and what narrows it.
+REAL_CALL = "the program really makes this call along these functions; a learned path helps where it never does so in this place"
+TRUE_FRAMES = "every frame and every edge is one of the program's own; a learned path helps where the program never goes along it"
+SECOND_THREAD = "the stack is read some time after the call was made; the sooner, the rarer this succeeds"
+OWN_FILE = "a file that was whole when it was mapped is code like any other; a root file system that cannot be written prevents it"
+
+
 def victims():
     for name, (attack, limit) in VICTIM_ATTACKS.items():
         yield Victim(f"victim/{name}", 0, " ".join(attack.__doc__.split()), limit, forms=["dynamic", "static"], threads=False)
@@ -169,11 +176,11 @@ def frames():
     yield Attack("random-functions", 8, "twelve random calls' return addresses with frames of the right sizes, down to the genuine stack")
     yield Attack("frame-pointer-hop", 10, "rbp of a function with a frame pointer leads past what is left of the chain")
     yield Attack("forged-edges", 0, "execve, execl, launch, work: every edge a true one, joined to the genuine stack", forms=GLIBC)
-    yield Attack("forged-edges-canary", 0, "the same, with execl's canary where it may be", forms=GLIBC)
+    yield Attack("forged-edges-canary", 0, "the same, with execl's canary where it may be", TRUE_FRAMES, forms=GLIBC)
     yield Attack("replayed", 0, "frames of a real call that failed, once more, with other arguments; execve entered by ret")
-    yield Attack("replayed-clean", 0, "the same, execve entered by pop; jmp *%rax")
-    yield Attack("joined-indirect", 0, "the same frames, joined to the genuine ones at an indirect call")
-    yield Attack("into-launcher", 0, "a function that does call execl, entered past its prologue")
+    yield Attack("replayed-clean", 0, "the same, execve entered by pop; jmp *%rax", TRUE_FRAMES)
+    yield Attack("joined-indirect", 0, "the same frames, joined to the genuine ones at an indirect call", TRUE_FRAMES)
+    yield Attack("into-launcher", 0, "a function that does call execl, entered past its prologue", REAL_CALL)
 
 
 def signals():
@@ -187,27 +194,27 @@ def pointers():
     yield Attack("pointer-system", 16, "a function pointer made to point to system")
     yield Attack("pointer-execve", 16, "the same with execve")
     yield Attack("pointer-mprotect", 16, "a table of functions replaced: mprotect, then code")
-    yield Attack("vtable", 17, "a function pointer made to point to a function that does make the call")
+    yield Attack("vtable", 17, "a function pointer made to point to a function that does make the call", REAL_CALL)
     yield Attack("atexit-system", 0, "system registered to be called at exit", threads=False)
-    yield Attack("atexit-restart", 0, "a function that does make the call, registered so", threads=False)
+    yield Attack("atexit-restart", 0, "a function that does make the call, registered so", REAL_CALL, threads=False)
     yield Attack("file-close", 0, "a FILE's function to close it, overwritten in the heap")
     yield Attack("sort-comparator", 0, "qsort's comparison made to be system")
     yield Attack("offset-table", 0, "puts in the global offset table made to be system", forms=["dynamic", "musl-dynamic"])
 
 
 def rest():
-    yield Attack("race", 18, "a second thread sets the stack right while the verdict is made", races=True, threads=False)
+    yield Attack("race", 18, "a second thread sets the stack right while the verdict is made", SECOND_THREAD, races=True, threads=False)
     yield Attack("patched-text", 19, "a function rewritten through /proc/self/mem")
     yield Attack("patched-number", 19, "another call's wrapper made to be execve's, by one byte")
     yield Attack("memory-file", 19, "a memfd mapped r-x")
     yield Attack("deleted-file", 19, "a file mapped r-x and deleted")
     yield Attack("own-file", 19, "a file that the attacker wrote, mapped r-x")
     yield Attack("written-mapping", 19, "a private mapping of the program's file, written and then made r-x")
-    yield Library("own-library", 19, "a library that the attacker wrote, loaded", forms=["dynamic", "musl-dynamic"])
+    yield Library("own-library", 19, "a library that the attacker wrote, loaded", OWN_FILE, forms=["dynamic", "musl-dynamic"])
     yield Attack("canary-unknown", 20, "a protected function's frame overflowed and used before it returns")
     yield Attack("canary-known", 20, "the same with its canary left as it was; it returns")
     yield Throw("throw", 21, "an exception that unwinds into a frame of the attacker's", forms=GLIBC, threads=False)
-    yield Throw("throw-joined", 21, "the same, with the genuine stack above that frame", forms=GLIBC, threads=False)
+    yield Throw("throw-joined", 21, "the same, with the genuine stack above that frame", REAL_CALL, forms=GLIBC, threads=False)
     for case in hostile.CASES:
         yield Hostile(hostile.name(case), 22, " ".join(case.__doc__.split()), forms=["dynamic", "static"], threads=False)
     yield Attack("int80", 23, "execve by int $0x80", filtered=True)

@@ -11,9 +11,10 @@ TABLES = 0x2000                # where larger tables begin
 
 # sub $8, %rsp; mov (%rdx), %rax; xor %edx, %edx; call *%rax; add $8, %rsp; ret
 CODE = bytes.fromhex("4883ec08 488b02 31d2 ffd0 4883c408 c3")
-# The same below 100,000 frames of 16 bytes: mov $100000, %ecx; call rec; ret; rec: sub $8, %rsp; dec %ecx; je last; call rec; jmp out;
-# last: mov (%rdx), %rax; xor %edx, %edx; call *%rax; out: add $8, %rsp; ret
-DEEP = bytes.fromhex("b9a0860100 e801000000 c3 4883ec08 ffc9 7407 e8f3ffffff eb07 488b02 31d2 ffd0 4883c408 c3")
+# The same below 100,000 frames of 16 bytes: sub $8, %rsp; mov $100000, %ecx; call deeper; add $8, %rsp; ret; and
+# deeper: sub $8, %rsp; dec %ecx; je last; call deeper; jmp out; last: mov (%rdx), %rax; xor %edx, %edx; call *%rax; out: add $8, %rsp; ret
+DEEP = bytes.fromhex("4883ec08 b9a0860100 e805000000 4883c408 c3")
+DEEPER = bytes.fromhex("4883ec08 ffc9 7407 e8f3ffffff eb07 488b02 31d2 ffd0 4883c408 c3")
 
 DEF_CFA, DEF_CFA_OFFSET, DEF_CFA_EXPRESSION, DEF_CFA_SF, OFFSET_RA, ADVANCE = 0x0C, 0x0E, 0x0F, 0x12, 0x90, 0x40
 START = bytes([DEF_CFA, 7, 8, OFFSET_RA, 1])      # CFA = rsp + 8; return address at CFA - 8
@@ -61,6 +62,7 @@ class File:
         self.count = None
         self.frames_pointer = None
         self.frames = None      # the whole of .eh_frame
+        self.length = None      # of the file; None: all of it
         self.fields = {}        # of the ELF header: offset in it: packed value
 
     def bytes(self):
@@ -85,7 +87,7 @@ class File:
         image[HEADER:HEADER + len(search)] = search
         image[PAGE:PAGE + len(self.code)] = self.code
         image[self.at:self.at + len(frames)] = frames
-        return bytes(image)
+        return bytes(image[:self.length])
 
     def large(self):
         """The frames go behind the code, where there is room for any number."""
@@ -109,8 +111,12 @@ def sinking_cfa(file):
 
 def deep_frames(file):
     """100,000 frames."""
-    file.code, file.size = DEEP, len(DEEP)
-    file.instructions = bytes([ADVANCE | 15, DEF_CFA_OFFSET, 16])
+    file.code = DEEP + DEEPER
+    first = file.at + len(file.common)
+    outer = fde(first, file.at, BEHIND_SUB, len(DEEP))
+    second = first + len(outer)
+    file.frames = file.common + outer + fde(second, file.at, BEHIND_SUB, len(DEEPER), PAGE + len(DEEP)) + bytes(4)
+    file.table = struct.pack("<4i", PAGE - HEADER, first - HEADER, PAGE + len(DEEP) - HEADER, second - HEADER)
 
 
 def huge_fde(file):
@@ -208,6 +214,11 @@ def truncated_header(file):
     file.fields = {54: struct.pack("<HH", 3, 0xFFFF), 58: struct.pack("<HHH", 1, 0xFFFF, 0xFFFE), 40: struct.pack("<Q", 0x30)}
 
 
+def cut_off(file):
+    """The file ends before its tables."""
+    file.large().length = PAGE + 64
+
+
 def endless_symbols(file):
     """A symbol table that covers the whole file, with names that do not end."""
     file.fields = {40: struct.pack("<Q", 0x800), 58: struct.pack("<HHH", 64, 3, 2)}
@@ -215,7 +226,7 @@ def endless_symbols(file):
 
 CASES = [plain, cyclic_cfa, sinking_cfa, deep_frames, huge_fde, endless_expression, doubling_expression, nested_expression,
          remembered_states, many_rows, own_cie, endless_augmentation, huge_record, lying_count, looping_table, unsorted_table,
-         overlapping_entries, overlapping_segments, wrapping_segment, missing_headers, truncated_header, endless_symbols]
+         overlapping_entries, overlapping_segments, wrapping_segment, missing_headers, truncated_header, cut_off, endless_symbols]
 
 
 def name(case):
