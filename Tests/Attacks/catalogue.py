@@ -15,7 +15,7 @@ FORMS = ["dynamic", "static", "static-pie", "musl-static", "musl-dynamic"]
 GLIBC = FORMS[:3]
 
 # What a static program of ordinary size holds of its C library, and this one does not use.
-HELD = "-Wl,-u,system,-u,syscall,-u,__cxa_atexit"
+HELD = "-Wl,-u,system,-u,syscall,-u,getpid,-u,__cxa_atexit"
 # musl-gcc does not look for the kernel's headers.
 KERNEL = ["-idirafter", "/usr/include", "-idirafter", "/usr/include/x86_64-linux-gnu"]
 COMPILERS = {

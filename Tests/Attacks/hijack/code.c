@@ -37,7 +37,7 @@ static word map_code(int file, int flags) {
 }
 
 static void write_code(int file) {
-  if (file < 0 || write(file, execve_code, code_size()) != (ssize_t)code_size()) impossible("no file to write code to: %s", strerror(errno));
+  if (file < 0 || write(file, execve_code, code_size()) != (ssize_t)code_size()) impossible("no file for code: %s", strerror(errno));
 }
 
 static void memory_file(void) {

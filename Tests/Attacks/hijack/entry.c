@@ -48,7 +48,8 @@ static void io_uring(void) {
       *entry = (struct io_uring_sqe){.opcode = IORING_OP_OPENAT, .fd = AT_FDCWD, .addr = (word)mark_path, .len = 0644,
                                      .open_flags = O_WRONLY | O_CREAT | O_TRUNC};
     } else {
-      *entry = (struct io_uring_sqe){.opcode = IORING_OP_WRITE, .fd = file, .addr = (word)attack_name, .len = (uint32_t)strlen(attack_name)};
+      *entry = (struct io_uring_sqe){.opcode = IORING_OP_WRITE, .fd = file, .addr = (word)attack_name,
+                                     .len = (uint32_t)strlen(attack_name)};
     }
     array[n] = n;
     __atomic_store_n(tail, n + 1, __ATOMIC_RELEASE);

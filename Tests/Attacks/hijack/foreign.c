@@ -12,7 +12,8 @@ static void call_foreign(void) {
   size_t pages = ((size_t)size + PAGE - 1) & -PAGE;
   char *base = mmap(NULL, pages, PROT_READ, MAP_PRIVATE, file, 0);
   if (base == MAP_FAILED) impossible("the file cannot be mapped");
-  if (mmap(base + PAGE, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, file, PAGE) == MAP_FAILED) impossible("its code cannot be mapped");
+  void *code = mmap(base + PAGE, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, file, PAGE);
+  if (code == MAP_FAILED) impossible("its code cannot be mapped");
   function_pointer[0] = execve_entry();
   corrupt((word)base + PAGE, (word)mark_argv[0], (word)mark_argv, (word)function_pointer);
 }

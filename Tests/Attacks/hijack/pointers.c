@@ -1,6 +1,7 @@
 // Overwritten pointers, with a stack that stays genuine from the first frame to the last: attacks 16 and 17, and callbacks that were
 // registered while the process was corrupted and run later.
 #include "hijack.h"
+#include <elf.h>
 
 static word function(const char *name) { return need(symbol(name), name); }
 
@@ -76,8 +77,6 @@ static void sort_comparator(void) {
 
 // MARK: The global offset table
 
-#include <elf.h>
-
 // Where the program's own relocation for `name` has its address kept.
 static word *offset_table_slot(const char *name) {
   size_t size, unused;
@@ -86,8 +85,10 @@ static word *offset_table_slot(const char *name) {
   const Elf64_Sym *symbols = (const Elf64_Sym *)section_of(code, ".dynsym", &unused);
   const char *strings = (const char *)section_of(code, ".dynstr", &unused);
   if (!relocations || !symbols || !strings) impossible("a static program has no such table");
-  for (size_t n = 0; n < size / sizeof *relocations; n++)
-    if (!strcmp(strings + symbols[ELF64_R_SYM(relocations[n].r_info)].st_name, name)) return (word *)(program_base() + relocations[n].r_offset);
+  for (size_t n = 0; n < size / sizeof *relocations; n++) {
+    const Elf64_Sym *wanted = &symbols[ELF64_R_SYM(relocations[n].r_info)];
+    if (!strcmp(strings + wanted->st_name, name)) return (word *)(program_base() + relocations[n].r_offset);
+  }
   impossible("%s is not called through the table", name);
 }
 

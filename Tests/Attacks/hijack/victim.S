@@ -122,8 +122,8 @@ after_each_call:
 
 # unsigned checksum(unsigned value) { return ((value * 0x00c35a00 ^ 0xe0ff5b00) + 0x00c35800) ^ 0x00c35900; }
 #
-# A program of ordinary size has all kinds of bytes among its constants. This one is small, so it has one function for them: pop of rdx, rax or rcx before
-# a ret, and pop %rbx; jmp *%rax begin inside its instructions.
+# A program of ordinary size has all kinds of bytes among its constants. This one is small, so it has one function for them: pops of rdx,
+# rax and rcx before a ret, and pop %rbx; jmp *%rax begin inside its instructions.
         .globl  checksum
         .type   checksum, @function
         .p2align 4
