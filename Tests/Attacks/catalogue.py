@@ -170,6 +170,8 @@ def stacks():
     yield Attack("copied-later", 9, "the same, after a call that callgate has seen")
     yield Attack("copied-to-thread", 9, "the same in another thread's stack")
     yield Attack("copied-from-thread", 9, "another thread's live stack in the middle of one's own")
+    yield Attack("thread-in-heap", 9, "another thread's live stack in the heap")
+    yield Attack("thread-in-bss", 9, "another thread's live stack in .bss")
 
 
 def frames():

@@ -62,8 +62,7 @@ static size_t with_the_canary(void) {
   if (return_at == parcel_at) impossible("no return address behind the canary");
   end_at(joint); // the sled comes first: the parcel lies in what it bridges
   load_command_and_rax(execve_entry());
-  add(need(find("5b ff e0"), "pop %rbx; jmp *%rax"));
-  add(0);
+  jump_to_rax();
   size_t count = lay_out((word)received_at + 8 * return_at, sent + return_at, LENGTH(sent) - return_at);
   sent[parcel_at] = (word)checksum; // called on the way, and then returned into
   return 8 * (return_at + count);

@@ -2,6 +2,10 @@
 #include "hijack.h"
 #include <dlfcn.h>
 
+// A static program has neither, and says so.
+#pragma weak dlopen
+#pragma weak dlsym
+
 static size_t code_size(void) { return (size_t)(execve_code_end - execve_code); }
 
 static void run_code(word code) { corrupt(code, (word)mark_argv[0], (word)mark_argv, 0); }
@@ -88,7 +92,7 @@ static void own_library(void) {
   int file = open(code_path(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
   if (size <= 0 || write(file, bytes, (size_t)size) != size) impossible("no library to write");
   close(file);
-  void *loaded = dlopen(code_path(), RTLD_NOW);
+  void *loaded = dlopen ? dlopen(code_path(), RTLD_NOW) : NULL;
   void *run = loaded ? dlsym(loaded, "run") : NULL;
   if (!run) impossible("a library cannot be loaded into this program");
   run_code((word)run);

@@ -42,8 +42,7 @@ _Noreturn static void forge_edges(word filling) {
   word return_to_launch = joint - (word)launch_frame;
   load(5, RAX, execve_entry(), RDI, (word)mark_argv[0], RSI, (word)mark_argv, RDX, (word)0, RBP, return_to_launch - 8);
   end_at(joint + 8);
-  add(need(find("5b ff e0"), "pop %rbx; jmp *%rax"));
-  add(0);
+  jump_to_rax();
   add(in_execl);
   for (int n = 0; n < EXECL_FRAME; n++) add(filling);
   add(in_launch);
@@ -75,7 +74,7 @@ static int returns_from_execve(word value) {
 }
 
 static NOINLINE void keep_frames(int framed) {
-  static word below[2048], outer, inner, start, end; // static: not among the words that are looked through
+  static word dead[2048], outer, inner, start, end; // static: not among the words that are looked through
   outer = framed ? after_framed_in_work() : after_launch_in_work();
   inner = after_execl_in(framed ? launch_framed : launch);
   function_at(inner, &start, &end);
@@ -83,19 +82,19 @@ static NOINLINE void keep_frames(int framed) {
   struct job job = {.program = "/nonexistent", .line = "", .framed = framed};
   work(&job);
   const volatile word *here = (const volatile word *)__builtin_frame_address(0);
-  for (size_t n = 0; n < LENGTH(below); n++) below[n] = here[-(ptrdiff_t)n]; // before any call overwrites it
+  for (size_t n = 0; n < LENGTH(dead); n++) dead[n] = here[-(ptrdiff_t)n]; // before any call overwrites it
   size_t top = 0, bottom = 0, launcher = 0;
-  for (size_t n = 0; n < LENGTH(below) && !bottom; n++) {
-    if (below[n] == outer) top = n;
-    else if (top && !launcher && start <= below[n] && below[n] < end) launcher = n; // it has made another call since
-    else if (launcher && returns_from_execve(below[n])) bottom = n;
+  for (size_t n = 0; n < LENGTH(dead) && !bottom; n++) {
+    if (dead[n] == outer) top = n;
+    else if (top && !launcher && start <= dead[n] && dead[n] < end) launcher = n; // it has made another call since
+    else if (launcher && returns_from_execve(dead[n])) bottom = n;
   }
   if (!bottom) impossible("no frames of the call that failed");
   kept_count = bottom - top + 1;
   launcher_at = bottom - launcher;
   kept_from = (word)(here - bottom);
   if (kept_count > LENGTH(kept)) impossible("the frames are too large");
-  for (size_t n = 0; n < kept_count; n++) kept[n] = below[bottom - n];
+  for (size_t n = 0; n < kept_count; n++) kept[n] = dead[bottom - n];
   kept[launcher_at] = inner;
 }
 
@@ -103,7 +102,6 @@ static NOINLINE void keep_frames(int framed) {
 // are moved as they are.
 static void add_kept(size_t gap, word outermost) {
   word away = joint - (kept_from + 8 * (kept_count - 1)), below_gap = away - 8 * gap;
-  end_at(joint + 8);
   for (size_t n = 0; n < kept_count; n++) {
     word value = kept[n], place = (value - kept_from) / 8;
     if (value >= kept_from && place < kept_count) value += place > launcher_at ? away : below_gap;
@@ -119,14 +117,10 @@ _Noreturn static void replay(enum hop hop, int framed, size_t gap, word outermos
   keep_frames(framed);
   word return_to_launch = joint - 8 * (kept_count - 1 - launcher_at + gap);
   load(5, RAX, execve_entry(), RDI, (word)mark_argv[0], RSI, (word)mark_argv, RDX, (word)0, RBP, return_to_launch - 8);
-  size_t before = chain.count;
+  end_at(joint + 8);
+  if (hop == RETURN) add(execve_entry());
+  else jump_to_rax();
   add_kept(gap, outermost);
-  // The last hop goes in front of the frames, behind the sled.
-  size_t hops = hop == RETURN ? 1 : 2;
-  memmove(chain.words + before + hops, chain.words + before, 8 * (chain.count - before));
-  chain.count += hops;
-  chain.words[before] = hop == RETURN ? execve_entry() : need(find("5b ff e0"), "pop %rbx; jmp *%rax");
-  if (hop == JUMP) chain.words[before + 1] = 0;
   strike();
 }
 

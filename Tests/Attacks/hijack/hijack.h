@@ -70,6 +70,8 @@ word pop_gadget(enum register_name);
 void below_work(word last_hop);       // ends so that work(), whose frame is genuine, seems to have called what is entered
 word execve_entry(void);
 void enter_aligned(word function);    // the next word, so placed that the stack pointer is then what it is at a function's entry
+void jump_to_rax(void);               // pop %rbx; jmp *%rax: the dead word that the last hop leaves is whatever was put there
+word below(word limit, word like);    // an address below `limit` that is aligned as `like` is, up to 64 bytes
 void end_at(word end);                // from here on the words lie so that they end at `end`
 size_t lay_out(word slot, word *words, size_t room); // the chain as it is to lie from `slot` on; how many words
 _Noreturn void strike(void);

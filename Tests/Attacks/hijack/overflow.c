@@ -88,6 +88,16 @@ void below_work(word last_hop) {
   add(last_hop);
 }
 
+void jump_to_rax(void) {
+  add(need(find("5b ff e0"), "pop %rbx; jmp *%rax"));
+  add(0);
+}
+
+word below(word limit, word like) {
+  word address = (limit & -64ul) + (like & 63);
+  return address <= limit - 64 ? address : address - 64;
+}
+
 struct wish {
   enum register_name name;
   word value;

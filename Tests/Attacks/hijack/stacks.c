@@ -88,9 +88,7 @@ static void pivot_thread(void) { pivot(other_thread()); }
 _Noreturn static void copy_to(word end) {
   word stack_end = end_of_mapping(joint), size = stack_end - joint;
   if (size > 64 << 10) impossible("a stack of %lu bytes", (unsigned long)size);
-  word copy = (end - size) & -64ul;
-  copy += joint & 63; // aligned as the true one
-  copy -= 64;
+  word copy = below(end - size, joint);
   memcpy((void *)copy, (void *)joint, size);
   load_command();
   add(execve_entry());
@@ -108,18 +106,38 @@ static void copied_later(void) {
   copy_to(mapping());
 }
 
-// Another thread's live stack, down to where it started, in the middle of one's own.
+// MARK: Another thread's live stack, down to where it started
+
+// Above where it started lies nothing that is unwound.
+static size_t words_of_other(void) {
+  size_t words = (end_of_mapping(waiting_at) - waiting_at) / 8;
+  return words < 1400 ? words : 1400;
+}
+
+// In the middle of one's own.
 static void copied_from_thread(void) {
   other_thread();
-  word end = end_of_mapping(waiting_at), words = (end - waiting_at) / 8;
-  if (words > 1400) words = 1400;
+  size_t words = words_of_other();
   load_command();
-  end_at(((joint - 64) & -64ul) + ((waiting_at + 8 * words) & 63));
-  if (chain.end > joint) chain.end -= 64;
+  end_at(below(joint, waiting_at + 8 * words));
   add(execve_entry());
-  for (word n = 0; n < words; n++) add(((word *)waiting_at)[n]);
+  for (size_t n = 0; n < words; n++) add(((const word *)waiting_at)[n]);
   strike();
 }
+
+// In memory that is nobody's stack. A static musl program has its first thread's TLS there, too, as threads have on their stacks.
+_Noreturn static void copy_other_to(word end) {
+  other_thread();
+  size_t words = words_of_other();
+  word copy = below(end - 8 * words, waiting_at);
+  memcpy((void *)copy, (const void *)waiting_at, 8 * words);
+  load_command();
+  add(execve_entry());
+  strike_at(copy - 8 * chain.count);
+}
+
+static void thread_in_heap(void) { copy_other_to(heap()); }
+static void thread_in_bss(void) { copy_other_to(static_data()); }
 
 const struct attack stack_attacks[] = {
     {"pivot-heap", pivot_heap},
@@ -132,5 +150,7 @@ const struct attack stack_attacks[] = {
     {"copied-later", copied_later},
     {"copied-to-thread", copied_to_thread},
     {"copied-from-thread", copied_from_thread},
+    {"thread-in-heap", thread_in_heap},
+    {"thread-in-bss", thread_in_bss},
     {NULL, NULL},
 };
