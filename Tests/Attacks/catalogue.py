@@ -15,7 +15,7 @@ FORMS = ["dynamic", "static", "static-pie", "musl-static", "musl-dynamic"]
 GLIBC = FORMS[:3]
 
 # What a static program of ordinary size holds of its C library, and this one does not use.
-HELD = "-Wl,-u,system,-u,syscall,-u,getpid,-u,__cxa_atexit"
+HELD = "-Wl,-u,system,-u,syscall,-u,getpid,-u,raise,-u,__cxa_atexit"
 # musl-gcc does not look for the kernel's headers.
 KERNEL = ["-idirafter", "/usr/include", "-idirafter", "/usr/include/x86_64-linux-gnu"]
 COMPILERS = {
@@ -130,6 +130,7 @@ class Victim(Attack):
 # Why an attack gets through, and what narrows it.
 REAL_CALL = "the program really makes this call along these functions; a learned path helps where it never does so in this place"
 TRUE_FRAMES = "every frame and every edge is one of the program's own; a learned path helps where the program never goes along it"
+IMPORTED = "the program imports the function, so a pointer to it may be the program's own; a learned path helps where it calls it elsewhere"
 SECOND_THREAD = "the stack is read some time after the call was made; the sooner, the rarer this succeeds"
 OWN_FILE = "a file that was whole when it was mapped is code like any other; a root file system that cannot be written prevents it"
 
@@ -195,10 +196,13 @@ def signals():
 def pointers():
     yield Attack("pointer-system", 16, "a function pointer made to point to system")
     yield Attack("pointer-execve", 16, "the same with execve")
+    yield Attack("pointer-imported", 16, "the same with a function that the program imports", limits={
+        "dynamic": IMPORTED, "musl-dynamic": IMPORTED})
     yield Attack("pointer-mprotect", 16, "a table of functions replaced: mprotect, then code")
     yield Attack("vtable", 17, "a function pointer made to point to a function that does make the call", REAL_CALL)
     yield Attack("atexit-system", 0, "system registered to be called at exit", threads=False)
     yield Attack("atexit-restart", 0, "a function that does make the call, registered so", REAL_CALL, threads=False)
+    yield Attack("handler", 0, "the same as the handler of a signal that is then sent")
     yield Attack("file-close", 0, "a FILE's function to close it, overwritten in the heap")
     yield Attack("sort-comparator", 0, "qsort's comparison made to be system")
     yield Attack("offset-table", 0, "puts in the global offset table made to be system", forms=["dynamic", "musl-dynamic"])

@@ -2,6 +2,8 @@
 // registered while the process was corrupted and run later.
 #include "hijack.h"
 #include <elf.h>
+#include <signal.h>
+#include <sys/stat.h>
 
 static word function(const char *name) { return need(symbol(name), name); }
 
@@ -16,6 +18,18 @@ void corrupt(word target, word first, word second, word third) {
 static void pointer_system(void) { corrupt(function("system"), (word)mark_line, 0, 0); }
 
 static void pointer_execve(void) { corrupt(execve_entry(), (word)mark_argv[0], (word)mark_argv, 0); }
+
+// execl is a function that the program itself imports, so a pointer to it is nothing strange. Without more arguments it starts a script.
+static void pointer_imported(void) {
+  static char path[512];
+  snprintf(path, sizeof path, "%s.script", mark_path);
+  FILE *script = fopen(path, "w");
+  if (!script) impossible("no script can be written");
+  fprintf(script, "#!/bin/sh\n%s\n", mark_line);
+  fclose(script);
+  chmod(path, 0755);
+  corrupt(function("execl"), (word)path, (word)path, 0);
+}
 
 // each() goes through a table of two: mprotect, and then what has become code.
 static void pointer_mprotect(void) {
@@ -38,6 +52,13 @@ static void atexit_system(void) { corrupt(function("__cxa_atexit"), function("sy
 static void atexit_restart(void) {
   restart_line = mark_line;
   corrupt(function("__cxa_atexit"), (word)restart, 0, 0);
+}
+
+// A signal handler, and then the signal: the frame that it leaves is the kernel's own.
+static void handler(void) {
+  restart_line = mark_line;
+  signal(SIGUSR1, (void (*)(int))(word)restart);
+  corrupt(function("raise"), SIGUSR1, 0, 0);
 }
 
 static int close_nothing(void *cookie) {
@@ -101,10 +122,12 @@ static void offset_table(void) {
 const struct attack pointer_attacks[] = {
     {"pointer-system", pointer_system},
     {"pointer-execve", pointer_execve},
+    {"pointer-imported", pointer_imported},
     {"pointer-mprotect", pointer_mprotect},
     {"vtable", vtable},
     {"atexit-system", atexit_system},
     {"atexit-restart", atexit_restart},
+    {"handler", handler},
     {"file-close", file_close},
     {"sort-comparator", sort_comparator},
     {"offset-table", offset_table},
