@@ -45,11 +45,8 @@ test-dependencies:
 demo: test-dependencies all
 	@Tests/Demo/demo --programs $(PROGRAMS)
 
-attacks: all
-	@echo "without callgate"
-	@Tests/Attacks/attack all --expect succeeded
-	@echo "under callgate"
-	@Tests/Attacks/attack all --expect table -- $(PROGRAMS)/callgatectl run --
+attacks: test-dependencies all
+	@CALLGATE_PROGRAMS=$(PROGRAMS) Tests/Attacks/suite $(ATTACK_FLAGS)
 
 benign: test-dependencies all
 	@CALLGATE_PROGRAMS=$(PROGRAMS) Tests/Benign/suite $(BENIGN_FLAGS)

@@ -143,8 +143,12 @@ class Record:
         self.begun = int(time.time() * 1000)
         self.start = self.identity()
         self.counts = None
-        self.objections = []
+        self.objecting = []  # the events, whole
         self.container = ""
+
+    @property
+    def objections(self):
+        return [{name: event[name] for name in ("syscall", "code", "because", "comm")} for event in self.objecting]
 
     def identity(self):
         try:
@@ -157,7 +161,7 @@ class Record:
         """Waits for the summary: the supervisor writes it when the last process is gone, which may be after the first one."""
         deadline = time.monotonic() + seconds
         while self.counts is None and time.monotonic() < deadline:
-            self.objections = []
+            self.objecting = []
             for event in self.events():
                 if not event["container"].startswith(prefix):
                     continue
@@ -165,7 +169,7 @@ class Record:
                 if event["outcome"] == "summary":
                     self.counts = event["counts"]
                 elif event["outcome"] != "noted":
-                    self.objections.append({name: event[name] for name in ("syscall", "code", "because", "comm")})
+                    self.objecting.append(event)
             if self.counts is None:
                 time.sleep(0.01)
 
