@@ -36,23 +36,29 @@ extension Walk {
   /// Some loaded file holds the address of the function, or of one that jumps to it.
   ///
   /// `asSeam`: what the function's own file only loads into a register, and what dlsym could have found, does not count for callers in
-  /// other files.
+  /// other files. `caller` is nil where the kernel calls what the program has told it.
   mutating func isHeld(
-    _ callee: Callee, of caller: Image, asSeam: Bool, in space: inout some AddressSpace
+    _ callee: Callee, of caller: Image?, asSeam: Bool, in space: inout some AddressSpace
   ) throws(UnwindError) -> Bool {
     let image = callee.image
     // Go's tables of methods hold distances, and any function may be a value.
     if try image.goRange(of: callee.pieces[0].range.start, &budget) != nil { return true }
+    let byOthers = asSeam && image !== caller
+    // The most calls need no more than this.
+    for piece in callee.pieces {
+      if try isTaken(piece, of: image, byOthers: byOthers) { return true }
+      if !asSeam, permissions.contains(.dlsym), try !image.linkage.names(in: piece.range, &budget).isEmpty { return true }
+    }
     let family = try family(of: callee.pieces, in: image)
-    for piece in family where try isTaken(piece, of: image, byOthers: asSeam && image !== caller) { return true }
+    for piece in family.dropFirst(callee.pieces.count) where try isTaken(piece, of: image, byOthers: byOthers) { return true }
     var names: [SymbolName] = []
     for piece in family { names += try image.linkage.names(in: piece.range, &budget) }
     guard !names.isEmpty else { return false }
     // libc finds the vDSO's functions by their names.
     if image.isVDSO { return true }
     if !asSeam, permissions.contains(.dlsym) { return true }
-    if asSeam, permissions.contains(.foreignCalls), try caller.isForeignInterface(&budget) { return true }
-    if try caller.isLoader(&budget), try isCalledByLoader(names, family, of: image, loader: caller) { return true }
+    if asSeam, permissions.contains(.foreignCalls), try caller?.isForeignInterface(&budget) == true { return true }
+    if let caller, try caller.isLoader(&budget), try isCalledByLoader(names, family, of: image, loader: caller) { return true }
     let others = loadedImages(in: &space).filter { $0 !== image }
     for other in others { for name in names where try other.linkage.holds(name, &budget) { return true } }
     for other in others { for name in names where try other.looksUp(name, &budget) { return true } }
@@ -65,8 +71,14 @@ extension Walk {
     var family = pieces
     var next = 0
     while next < family.count, family.count < Walk.maxFamily {
-      for source in try image.linkage.jumps(into: family[next].range, &budget) {
-        if let piece = try image.piece(at: source, &budget), !family.contains(where: { $0 === piece }) { family.append(piece) }
+      let range = family[next].range
+      for source in try image.linkage.jumps(into: range, &budget) {
+        // Bytes that look like a jump are one where the function's instructions, one after the other, say so.
+        if let piece = try image.piece(at: source, &budget), piece.targets.contains(where: range.contains),
+          !family.contains(where: { $0 === piece })
+        {
+          family.append(piece)
+        }
       }
       next += 1
     }
@@ -101,7 +113,9 @@ extension Walk {
         // A function's own jump, or a stub, to which others jump.
         let stub = AddressRange(start: ImageAddress(jump.value & ~15), count: 16)
         for source in try [jump] + image.linkage.jumps(into: stub, &budget) {
-          guard let piece = try image.piece(at: source, &budget) else { continue }
+          guard let piece = try image.piece(at: source, &budget),
+            piece.slots.contains(slot) || piece.targets.contains(where: stub.contains)
+          else { continue }
           for candidate in try family(of: [piece], in: image) {
             if try image.linkage.takes(candidate.range, &budget) { return true }
             if permissions.contains(.dlsym), try !image.linkage.names(in: candidate.range, &budget).isEmpty { return true }

@@ -114,16 +114,21 @@ extension Walk {
       try mapping(at: place, in: &space)?.contains(other) ?? false
     }
     if let part { object(.signal, .forgedSignalFrame, detail: part) }
-    if let callee = calleeOfCurrent, !isHandler(callee) { object(.signal, .notAHandler) }
+    if let callee = calleeOfCurrent, try !isHandler(callee, in: &space) { object(.signal, .notAHandler) }
     // Where handlers are interrupted by handlers, the innermost says it for all.
     guard !permissions.contains(.signalHandlers), !trail.dropLast().contains(where: \.isTrampoline), !isBroadcast else { return }
     object(.signal, .insideHandler)
   }
 
   /// Whether the function of `visited`, which returns into a trampoline, is one that a program can have given to sigaction(2), or that such
-  /// a function has jumped to in the place of a return. Which functions' addresses are taken `edge` knows: it is joined with this there, and
-  /// until then every function is one.
-  func isHandler(_ visited: Visited) -> Bool { true }
+  /// a function has jumped to in the place of a return. The kernel calls what the program has told it: of the file that the trampoline
+  /// lies in, the C library, only what others hold.
+  private mutating func isHandler(_ visited: Visited, in space: inout some AddressSpace) throws(Stop) -> Bool {
+    do throws(UnwindError) {
+      guard let callee = try callee(visited) else { return true }
+      return try isHeld(callee, of: nil, asSeam: callee.image === trail.last?.code.image, in: &space)
+    } catch { throw .unknown(Reason(error)) }
+  }
 
   /// setuid(2) and its like change one thread of a process. For POSIX, which knows processes only, the C library has all other threads make the
   /// same call in a handler of its own: glibc in the handler (nptl/nptl_setxid.c), musl in a function that the handler calls (synccall.c).

@@ -21,8 +21,16 @@ private let executable = Condition(argument: 2, mask: 0x4, relation: .anySet)
 extension Group {
   package static let all: [Group] = [
     Group(
-      "@exec", "Replacing the program: what injected code does first.",
-      [Trap("execve"), Trap("execveat")]),
+      "@exec",
+      """
+      Replacing the program, what injected code does first: execve, execveat, and clone with CLONE_VFORK, by which posix_spawn, system and \
+      popen start the child that will execute a program on a stack of its own, where its caller cannot be seen any more.
+      """,
+      [
+        Trap("execve"), Trap("execveat"),
+        // CLONE_VFORK of linux/sched.h.
+        Trap("clone", where: Condition(argument: 0, mask: 0x4000, relation: .anySet)),
+      ]),
     Group(
       "@exec-memory",
       """

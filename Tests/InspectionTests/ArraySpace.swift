@@ -70,6 +70,9 @@ extension SampleImage {
     put([0x48, 0x83, 0xec, 24, 0xe8, 0x17, 0, 0, 0, 0x48, 0x83, 0xc4, 24, 0xc3], at: 0x20)
     put([0xb8, 59, 0, 0, 0, 0x0f, 0x05, 0xc3], at: 0x40)
     put([0x90, 0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05], at: 0x60)
+    // lea leaf(%rip), %rax: the leaf's address is taken, as a handler's is.
+    let leaf = UInt32(truncatingIfNeeded: 0x40 - 0xc7)
+    put([0x48, 0x8d, 0x05] + (0..<4).map { UInt8(truncatingIfNeeded: leaf >> (8 * $0)) }, at: 0xc0)
     var image = SampleImage(code: code)
     image.entries = [
       .init(offset: 0, count: 0x11, instructions: [0x07, 16]),

@@ -113,6 +113,7 @@ import Wire
     let before = [UInt64](repeating: 0, count: Int((stackPointer - ArraySpace.stackStart) / 8))
     var space = ArraySpace(.chain, words: before + [code + 0x29, 1, 2, 3, code + 0x10])
     var snapshot = Snapshot()
+    snapshot.number = 59
     snapshot.instruction = code + 0x47
     snapshot.registers[Registers.rsp] = stackPointer
     snapshot.startStack = ArraySpace.startStack

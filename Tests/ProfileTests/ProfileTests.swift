@@ -14,7 +14,7 @@ private func withSpec(_ spec: String) -> String {
 @Test func `a short profile has the strict defaults`() throws {
   let profile = try parse(withSpec("trap: ['@exec', connect]"))
   #expect(profile.name == "web")
-  #expect(profile.traps == [Trap("connect"), Trap("execve"), Trap("execveat")])
+  #expect(profile.traps.map(\.syscall) == ["clone", "connect", "execve", "execveat"])
   #expect(profile.checks == Dictionary(uniqueKeysWithValues: Profile.checkNames.map { ($0, .enforce) }))
   #expect((profile.unknown, profile.depth) == (.enforce, 8192))
   #expect(profile.onViolation == .killProcess)
@@ -71,7 +71,7 @@ private func withSpec(_ spec: String) -> String {
   ("trap: [execve]\nnever: [execveat, execveat]", "6:21: 'execveat' is listed twice"),
   ("trap: [connect]\nnever: [connect]", "6:10: 'connect' is trapped too"),
   ("trap: [connect]\nnever: [execve]", "6:10: 'execve' cannot be refused"),
-  ("trap: [execve]\nchecks: {edge: enforce}", "6:12: unknown field 'edge' in spec.checks"),
+  ("trap: [execve]\nchecks: {gate: enforce}", "6:12: unknown field 'gate' in spec.checks"),
   ("trap: [execve]\nchecks: {site: enfroce}", "6:18: unknown setting 'enfroce'; did you mean 'enforce'?"),
   ("trap: [execve]\nunknown: {jit: declared}", "6:13: unknown field 'jit' in spec.unknown"),
   ("trap: [execve]\nunknown: {depth: 5}", "6:20: a depth is a number from 16 to 65536"),

@@ -52,9 +52,10 @@ import Wire
 
   @Test func `columns show each check of each frame`() {
     let lines = report(clean).rendered(columns: true).split(separator: "\n")
-    #expect(lines[1].hasSuffix("by            site  text  function  call  stack  base"))
-    #expect(lines[2].hasSuffix("cfi           ok    ok    ok        -     ok     -"))
-    #expect(lines[6].hasSuffix("-             -     ok    ok        ok    ok     ok"))
+    #expect(
+      lines[1].hasSuffix("by            site  text  function  call  edge  seam  stack  base  residue  canary  signal  lineage  path"))
+    #expect(lines[2].hasSuffix("cfi           ok    ok    ok        -     -     ok    ok     -     ok       ok      -       -        ok"))
+    #expect(lines[6].hasSuffix("-             -     ok    ok        ok    ok    -     ok     ok    -        -       -       ok       -"))
   }
 
   @Test func `an objection is said in words below its frame, and what it left unjudged is not called right`() {
@@ -80,7 +81,7 @@ import Wire
     #expect(report(finding).rendered().contains("UNKNOWN\n         unknown: it has no unwind information"))
     #expect(
       Check.allCases.map { finding.outcome(of: $0, at: 4, isInterrupted: false).name } == [
-        "n/a", "ok", "unknown", "unknown", "unknown", "n/a",
+        "n/a", "ok", "unknown", "unknown", "unknown", "n/a", "unknown", "n/a", "n/a", "n/a", "n/a", "n/a", "n/a",
       ])
     finding.unknown = Unknown(frame: 4, reason: .unreadableImage)
     #expect(finding.outcome(of: .text, at: 4, isInterrupted: false) == .notJudged)
