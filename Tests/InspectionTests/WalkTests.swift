@@ -140,10 +140,10 @@ import Wire
       return inspected(snapshot(), space)
     }
     // Nobody reads a page that is the file's.
-    #expect(finding([]) { $0[0x48] = 0x90 }.isClean)
+    #expect(finding([]) { $0[0x48] = 0xc3 }.isClean)
     for own in [[0], nil] {
       #expect(finding(own).isClean)
-      #expect(finding(own) { $0[0x48] = 0x90 }.violations == [Violation(check: .text, frame: 0, reason: .changedPage)])
+      #expect(finding(own) { $0[0x48] = 0xc3 }.violations == [Violation(check: .text, frame: 0, reason: .changedPage)])
       // A debugger's breakpoint
       #expect(finding(own) { $0[0x48] = 0xcc }.isClean)
     }
