@@ -49,8 +49,15 @@ final class CodePoint {
   var isTaskStart = false
   /// libgcc's `__morestack`: the frame above lies on another stack.
   var changesStack = false
+  /// Where the call leads that the five bytes before a return address are: looked for once.
+  var called: Called = .unread
   /// Where the function's FDE starts.
   var functionStart: ImageAddress?
+
+  enum Called {
+    case unread
+    case read(ImageAddress?)
+  }
 
   var hasCFI: Bool {
     if case .row(_, by: .cfi) = unwinding { true } else { false }
