@@ -50,6 +50,8 @@ final class CodePoint {
   var isTaskStart = false
   /// libgcc's `__morestack`: the frame above lies on another stack.
   var changesStack = false
+  /// Where the call leads that the five bytes before a return address are: looked for once.
+  var called: Called = .unread
   /// The system calls that the function makes here; nil before that was asked, and while it cannot be told.
   var numbers: Numbers?
   /// What the function's frame looks like here; nil before that was asked.
@@ -63,6 +65,11 @@ final class CodePoint {
   var calls: [CallForm]?
   /// Callees that were found to be the call's.
   var edges: [Edge] = []
+
+  enum Called {
+    case unread
+    case read(ImageAddress?)
+  }
 
   var hasCFI: Bool {
     if case .row(_, by: .cfi) = unwinding { true } else { false }

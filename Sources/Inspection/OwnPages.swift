@@ -37,56 +37,76 @@ extension Walk {
   private static let breakpoint: UInt8 = 0xcc
 
   private mutating func judgePages(in space: inout some AddressSpace) throws(Unreadable) {
-    let places = try placesOfPages()
-    let pages = places.keys.sorted()
+    let parts = try partsOfChain()
     var first = 0
-    while first < pages.count {
-      guard let mapping = try codeMapping(at: pages[first], in: &space) else {
+    while first < parts.count {
+      let start = parts[first].page
+      guard let mapping = try codeMapping(at: start, in: &space) else {
         first += 1
         continue
       }
-      var last = first
-      while last + 1 < pages.count, mapping.contains(pages[last + 1]), pages[last + 1] - pages[last] <= Walk.maxGap * Walk.pageBytes,
-        pages[last + 1] - pages[first] < Walk.maxSpan
-      { last += 1 }
-      for page in try ownPages(among: pages[first...last], in: &space) {
-        guard let place = places[page], try isChanged(page, of: trail[place].code.image, in: mapping, &space) else { continue }
-        object(.text, .changedPage, frame: list(trail[place]))
+      var end = first + 1
+      while end < parts.count, mapping.contains(parts[end].page), parts[end].page - parts[end - 1].page <= Walk.maxGap * Walk.pageBytes,
+        parts[end].page - start < Walk.maxSpan
+      { end += 1 }
+      // Without an answer every page may be the process's own.
+      let own = try space.ownPages(from: start, count: Int((parts[end - 1].page - start) / Walk.pageBytes) + 1)
+      for part in parts[first..<end] where own?.contains(Int((part.page - start) / Walk.pageBytes)) ?? true {
+        if try isChanged(part.page, of: trail[part.place].code.image, in: mapping, &space) {
+          object(.text, .changedPage, frame: list(trail[part.place]))
+        }
       }
-      first = last + 1
+      first = end
     }
   }
 
   private static let maxSpan: UInt64 = 2048 * pageBytes
 
-  /// Each page that holds a part of a function of the chain, and the innermost such frame's place in the trail.
-  private func placesOfPages() throws(Unreadable) -> [UInt64: Int] {
-    var places: [UInt64: Int] = [:]
-    var seen: Set<UInt64> = []
-    for (place, visited) in trail.enumerated() where seen.insert(visited.place.instruction).inserted {
+  /// A page that holds a part of a function of the chain, and the frame's place in the trail.
+  private struct Part {
+    var page: UInt64
+    var place: Int
+  }
+
+  /// By page, each once, with the innermost frame.
+  private func partsOfChain() throws(Unreadable) -> [Part] {
+    var parts: [Part] = []
+    func add(_ page: UInt64, _ place: Int) {
+      // Neighbours in the chain often lie beside one another in the file; the rest falls out when it is sorted.
+      if parts.last?.page != page { parts.append(Part(page: page, place: place)) }
+    }
+    for (place, visited) in trail.enumerated() {
+      // Recursion comes to the same places again and again.
+      if parts.count > Walk.maxParts { parts = unique(parts) }
       // The last byte that has run: of the call, or of the interrupted instruction the first.
       let end = visited.place.arrival == .interrupted ? visited.place.instruction : visited.place.instruction &- 1
       let start = visited.startAddress ?? end
       var page = end & ~(Walk.pageBytes - 1)
       for _ in 0..<Walk.maxPagesOfFunction {
-        if places[page] == nil { places[page] = place }
+        add(page, place)
         guard start < page else { break }
         page -= Walk.pageBytes
       }
-      if visited.place.arrival == .returned, let called = try addressCalled(by: visited) {
-        let page = called & ~(Walk.pageBytes - 1)
-        if places[page] == nil { places[page] = place }
-      }
+      if visited.place.arrival == .returned, let called = try addressCalled(by: visited) { add(called & ~(Walk.pageBytes - 1), place) }
     }
-    return places
+    return unique(parts)
+  }
+
+  private static let maxParts = 4096
+
+  private func unique(_ parts: [Part]) -> [Part] {
+    let sorted = parts.sorted { ($0.page, $0.place) < ($1.page, $1.place) }
+    return sorted.indices.compactMap { $0 > 0 && sorted[$0 - 1].page == sorted[$0].page ? nil : sorted[$0] }
   }
 
   private func addressCalled(by visited: Visited) throws(Unreadable) -> UInt64? {
+    if case .read(let called) = visited.point.called { return called.map { $0.value &+ visited.bias } }
     do throws(UnwindError) {
       let image = visited.code.image
       // What is no such call can look like one, and lead anywhere.
-      guard let target = try image.directCall(before: visited.code.address), image.file.isExecutable(target) else { return nil }
-      return target.value &+ visited.bias
+      let called = try image.directCall(before: visited.code.address).flatMap { image.file.isExecutable($0) ? $0 : nil }
+      visited.point.called = .read(called)
+      return called.map { $0.value &+ visited.bias }
     } catch { throw Unreadable() }
   }
 
@@ -94,13 +114,6 @@ extension Walk {
   private func codeMapping(at page: UInt64, in space: inout some AddressSpace) throws(Unreadable) -> Mapping? {
     guard let mapping = try space.mapping(at: page), mapping.backing == .file, !mapping.isShared else { return nil }
     return mapping
-  }
-
-  private func ownPages(among pages: ArraySlice<UInt64>, in space: inout some AddressSpace) throws(Unreadable) -> [UInt64] {
-    guard let first = pages.first, let last = pages.last else { return [] }
-    // Without an answer every page may be one.
-    guard let own = try space.ownPages(from: first, count: Int((last - first) / Walk.pageBytes) + 1) else { return Array(pages) }
-    return own.map { first + UInt64($0) * Walk.pageBytes }
   }
 
   private mutating func isChanged(
