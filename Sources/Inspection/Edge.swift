@@ -76,6 +76,9 @@ extension Walk {
         case .pointer:
           guard try isHeld(callee, of: caller.code.image, asSeam: false, in: &space) else {
             object(.edge, .addressNotTaken)
+            // What `seam` says of it does not depend on how `edge` is set.
+            edge.way = .pointer
+            try judgeSeam(edge, caller, below, in: &space)
             return
           }
           edge.way = .pointer

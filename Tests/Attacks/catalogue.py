@@ -25,6 +25,14 @@ COMPILERS = {
 PLAIN = ["-O2", "-Wall", "-Wextra", "-Werror", "-fstack-protector-explicit", "-U_FORTIFY_SOURCE"]
 
 
+GENUINE_CALL = "a real call instruction enters a function whose address some file holds, and every edge above it is true; a learned path helps"
+HELD_POINTER = "the C library or the program holds this address, or its name beside dlsym; a learned path helps"
+NO_TABLE = "musl has no table that says whose dead word this is, and the instruction may make any call; a learned path helps"
+ALL_REGISTERS = "the kernel has loaded every register and left no trace, and the stack is the genuine one; a learned path helps"
+IN_HANDLERS = "the default profile permits calls in signal handlers; without that permission signal objects"
+KNOWN_CANARY = "who has read the canary writes it back; a learned path helps where the program does not go on so"
+
+
 @dataclasses.dataclass
 class Read:
     """What an attack's program said of itself."""
@@ -144,10 +152,14 @@ def chains():
     yield Attack("pop-ret", 1, "pops load the registers of execve")
     yield Attack("unaligned", 2, "the same by gadgets that begin inside instructions")
     yield Attack("raw-syscall", 3, "the bytes 0f 05 c3 wherever they are")
-    yield Attack("borrowed-syscall", 3, "another call's syscall instruction with execve's number")
-    yield Attack("generic-syscall", 3, "syscall(2), returned into")
-    yield Attack("call-preceded", 5, "nothing but code that follows a call")
-    yield Attack("history-flush", 6, "twenty harmless returns and twenty harmless calls come last")
+    yield Attack("borrowed-syscall", 3, "another call's syscall instruction with execve's number",
+                 limits={"musl-dynamic": NO_TABLE})
+    yield Attack("generic-syscall", 3, "syscall(2), returned into",
+                 limits={"musl-dynamic": NO_TABLE})
+    yield Attack("call-preceded", 5, "nothing but code that follows a call",
+                 GENUINE_CALL)
+    yield Attack("history-flush", 6, "twenty harmless returns and twenty harmless calls come last",
+                 GENUINE_CALL)
     yield Attack("mprotect-frame", 7, "mprotect with one perfect caller above it, then code")
     yield Attack("mprotect-start", 7, "the same with a whole chain down to a planted _start")
     yield Attack("zero-cut", 12, "a chain that ends in a zero after one good frame")
@@ -155,10 +167,13 @@ def chains():
     yield Attack("past-prologue", 13, "the syscall instruction inside execve, with a genuine stack above it")
     yield Attack("genuine-tail", 13, "execve entered by ret, with a genuine stack above it")
     yield Attack("jump-register", 14, "execve entered by jmp *%rax")
-    yield Attack("clean-jump", 14, "execve entered by pop; jmp *%rax, which leaves no trace in the dead word")
+    yield Attack("clean-jump", 14, "execve entered by pop; jmp *%rax, which leaves no trace in the dead word",
+                 GENUINE_CALL)
     yield Attack("call-memory", 15, "execve entered by a call through memory in the middle of some function")
-    yield Attack("genuine-call", 0, "three words that return into a genuine indirect call, every edge above it true")
-    yield Attack("regain", 0, "the same with mprotect; control comes back to the loop, which calls the code")
+    yield Attack("genuine-call", 0, "three words that return into a genuine indirect call, every edge above it true",
+                 GENUINE_CALL)
+    yield Attack("regain", 0, "the same with mprotect; control comes back to the loop, which calls the code",
+                 limits={"dynamic": GENUINE_CALL, "musl-dynamic": GENUINE_CALL})
 
 
 def stacks():
@@ -188,21 +203,26 @@ def frames():
 
 def signals():
     yield Attack("sigreturn-execve", 11, "sigreturn to a bare syscall instruction")
-    yield Attack("sigreturn-clean", 11, "sigreturn to execve, with the stack pointer where the genuine stack begins")
+    yield Attack("sigreturn-clean", 11, "sigreturn to execve, with the stack pointer where the genuine stack begins",
+                 ALL_REGISTERS)
     yield Attack("signal-frame", 11, "a forged frame of __restore_rt above execve")
-    yield Attack("signal-frame-exact", 11, "the same as the kernel writes it, in front of a genuine place")
+    yield Attack("signal-frame-exact", 11, "the same as the kernel writes it, in front of a genuine place",
+                 IN_HANDLERS)
 
 
 def pointers():
     yield Attack("pointer-system", 16, "a function pointer made to point to system")
-    yield Attack("pointer-execve", 16, "the same with execve")
+    yield Attack("pointer-execve", 16, "the same with execve",
+                 HELD_POINTER)
     yield Attack("pointer-imported", 16, "the same with a function that the program imports", limits={
         "dynamic": IMPORTED, "musl-dynamic": IMPORTED})
-    yield Attack("pointer-mprotect", 16, "a table of functions replaced: mprotect, then code")
+    yield Attack("pointer-mprotect", 16, "a table of functions replaced: mprotect, then code",
+                 limits={"dynamic": HELD_POINTER, "musl-dynamic": HELD_POINTER})
     yield Attack("vtable", 17, "a function pointer made to point to a function that does make the call", REAL_CALL)
     yield Attack("atexit-system", 0, "system registered to be called at exit", threads=False)
     yield Attack("atexit-restart", 0, "a function that does make the call, registered so", REAL_CALL, threads=False)
-    yield Attack("handler", 0, "the same as the handler of a signal that is then sent")
+    yield Attack("handler", 0, "the same as the handler of a signal that is then sent",
+                 limits={"dynamic": IN_HANDLERS, "musl-dynamic": IN_HANDLERS})
     yield Attack("file-close", 0, "a FILE's function to close it, overwritten in the heap")
     yield Attack("sort-comparator", 0, "qsort's comparison made to be system")
     yield Attack("offset-table", 0, "puts in the global offset table made to be system", forms=["dynamic", "musl-dynamic"])
@@ -218,7 +238,8 @@ def rest():
     yield Attack("written-mapping", 19, "a private mapping of the program's file, written and then made r-x")
     yield Library("own-library", 19, "a library that the attacker wrote, loaded", OWN_FILE, forms=["dynamic", "musl-dynamic"])
     yield Attack("canary-unknown", 20, "a protected function's frame overflowed and used before it returns")
-    yield Attack("canary-known", 20, "the same with its canary left as it was; it returns")
+    yield Attack("canary-known", 20, "the same with its canary left as it was; it returns",
+                 KNOWN_CANARY)
     yield Throw("throw", 21, "an exception that unwinds into a frame of the attacker's", forms=GLIBC, threads=False)
     yield Throw("throw-joined", 21, "the same, with the genuine stack above that frame", REAL_CALL, forms=GLIBC, threads=False)
     for case in hostile.CASES:
