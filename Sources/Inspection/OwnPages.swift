@@ -126,6 +126,7 @@ extension Walk {
     let file: [UInt8]
     do throws(ELFError) { file = try image.file.bytes(at: offset, count: count) } catch { throw Unreadable() }
     guard process.count >= count else { throw Unreadable() }
+    if process == file { return false }
     // The rest of the file's last page is zero.
     return process.indices.contains { process[$0] != ($0 < count ? file[$0] : 0) && process[$0] != Walk.breakpoint }
   }

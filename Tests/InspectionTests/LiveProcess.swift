@@ -9,6 +9,7 @@ struct LiveProcess: AddressSpace {
   let pid: Int32
   let images: Images
   private let memory: CInt
+  private let pages: CInt
   let every: [Mapping]
 
   /// Images outlive the processes: what the inspector keeps.
@@ -25,6 +26,7 @@ struct LiveProcess: AddressSpace {
     self.pid = pid
     self.images = images
     memory = unsafe open("/proc/\(pid)/mem", O_RDONLY | O_CLOEXEC)
+    pages = unsafe open("/proc/\(pid)/pagemap", O_RDONLY | O_CLOEXEC)
     every = LiveProcess.parse(LiveProcess.text("/proc/\(pid)/maps"))
   }
 
@@ -42,7 +44,10 @@ struct LiveProcess: AddressSpace {
     }
   }
 
-  func finish() { close(memory) }
+  func finish() {
+    close(memory)
+    close(pages)
+  }
 
   static func parse(_ text: String) -> [Mapping] {
     text.split(separator: "\n").map { line in
@@ -81,8 +86,14 @@ struct LiveProcess: AddressSpace {
     return Array(bytes[..<got])
   }
 
-  /// Everything is compared.
-  func ownPages(from address: UInt64, count: Int) -> [Int]? { nil }
+  func ownPages(from address: UInt64, count: Int) throws(Unreadable) -> [Int]? {
+    var entries = [UInt64](repeating: 0, count: count)
+    // SAFETY: the buffer is the array's own, and its count bounds the read.
+    let got = unsafe entries.withUnsafeMutableBytes { unsafe pread(pages, $0.baseAddress, $0.count, Int(address / 4096 * 8)) }
+    guard got > 0 else { throw Unreadable() }
+    // Present and no file's, or swapped out (Documentation/admin-guide/mm/pagemap.rst).
+    return entries[..<(got / 8)].indices.filter { entries[$0] >> 61 & 0b101 == 0b100 || entries[$0] >> 62 & 1 == 1 }
+  }
 
   func codeMappings() -> [Mapping] {
     every.filter { $0.isExecutable && !$0.isWritable && ($0.backing == .file || $0.backing == .special) }
