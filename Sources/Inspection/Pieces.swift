@@ -36,7 +36,7 @@ final class Piece {
     var last: Operation?
     while offset < code.count, let operation = decoder.operation(at: offset, in: code) {
       let next = range.start + UInt64(offset + operation.length)
-      func target(_ displacement: Int64) { 
+      func target(_ displacement: Int64) {
         let target = next + UInt64(bitPattern: displacement)
         if !range.contains(target) { targets.append(target) }
       }

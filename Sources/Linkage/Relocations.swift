@@ -34,7 +34,9 @@ struct Relocations {
       // SHT_RELA
       guard section.type == 4, section.count <= Relocations.maxBytes else { continue }
       let rows: [UInt8]
-      do throws(ELFError) { rows = try file.wholeBytes(at: section.fileOffset, count: section.count / 24 * 24) } catch { throw .file(error) }
+      do throws(ELFError) { rows = try file.wholeBytes(at: section.fileOffset, count: section.count / 24 * 24) } catch {
+        throw .file(error)
+      }
       try budget.spend(rows.count / 8)
       for row in stride(from: 0, to: rows.count, by: 24) {
         guard rows[row + 9] == 0, let kind = Kind(rawValue: rows[row + 8]) else { continue }

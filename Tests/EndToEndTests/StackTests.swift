@@ -100,7 +100,8 @@ extension EndToEnd {
       for _ in 0..<5 {
         let shown = try stack(loop.id, ["--checks"])
         #expect(shown.output.contains(": running") && shown.output.contains("end  the process's entry"), "\(shown)")
-        #expect(shown.output.contains("site  text  function  call  edge  seam  stack  base") && objections(shown.output).isEmpty, "\(shown)")
+        #expect(
+          shown.output.contains("site  text  function  call  edge  seam  stack  base") && objections(shown.output).isEmpty, "\(shown)")
       }
       let status = try String(contentsOfFile: "/proc/\(loop.id)/status", encoding: .utf8)
       #expect(status.contains("TracerPid:\t0") && status.contains("State:\tR"), "\(status)")
