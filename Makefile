@@ -1,6 +1,7 @@
 # make                 the four programs and the BPF object, in .build/release
 # make demo            the story in half a minute: an exploit works, and then it does not
 # make benign          programs of every kind, without callgate and under it: the same, and every stack understood
+# make soak            the same over and over, until SOAK_STACKS=1000000 stacks were inspected
 # make attacks         every attack, without callgate and under it
 # make test            every test; make lint, make format
 # make fuzz            every fuzz target for FUZZ_SECONDS=60 each; make fuzz FUZZ=cfi for one
@@ -18,7 +19,7 @@ MULTIARCH := $(shell gcc -print-multiarch 2>/dev/null)
 
 INSTALLED := $(DESTDIR)$(PREFIX)
 
-.PHONY: all programs bpf dependencies test-dependencies demo benign attacks test fuzz lint format install uninstall clean
+.PHONY: all programs bpf dependencies test-dependencies demo benign soak attacks test fuzz lint format install uninstall clean
 
 all: programs bpf
 
@@ -50,6 +51,10 @@ attacks: test-dependencies all
 
 benign: test-dependencies all
 	@CALLGATE_PROGRAMS=$(PROGRAMS) Tests/Benign/suite $(BENIGN_FLAGS)
+
+SOAK_STACKS ?= 1000000
+soak: test-dependencies all
+	@CALLGATE_PROGRAMS=$(PROGRAMS) Tests/Benign/soak $(SOAK_STACKS)
 
 test: test-dependencies all
 	CALLGATE_PROGRAMS=$(PROGRAMS) Tests/run $(TEST_FLAGS)
