@@ -107,7 +107,14 @@ struct Attack: Decodable {
   ]
 
   /// The syscall that the attack is after.
-  static func target(of name: String) -> String { name == "mprotect" ? "mprotect" : "execve" }
+  static func target(of name: String) -> String {
+    switch name {
+    case "mprotect": "mprotect"
+    // system() starts its child by clone, where its caller can still be seen.
+    case "function-pointer": "clone"
+    default: "execve"
+    }
+  }
 }
 
 /// Makes an attack, and expects that it is stopped by SIGKILL, and that `why` then tells of a new denial: of what, by which check, at
