@@ -109,7 +109,8 @@ extension EndToEnd {
         #expect(free.evaded, "alone: \(free)")
         let outcome = try run(supervised + command, within: 40)
         #expect(!outcome.evaded && outcome.killed, "\(outcome)")
-        #expect(outcome.errors.contains("CG4006") || outcome.errors.contains("CG4007"), "\(outcome)")
+        // By stack or base, or by edge: the copy holds what an earlier call of main's has left where this one's return address would be.
+        #expect(["CG4004", "CG4006", "CG4007"].contains { outcome.errors.contains($0) }, "\(outcome)")
       }
     }
 
