@@ -165,8 +165,6 @@ extension Walk {
     case nil: return false
     case .resolved(let resolver): positions.append(Position(image: image, address: resolver, isResolver: true))
     case .symbol(let name):
-      var images = [callee.image]
-      if callee.image !== image { images.append(image) }
       func add(_ image: Image, _ budget: inout Budget) throws(UnwindError) {
         for export in try image.linkage.exports(named: name, &budget) {
           positions.append(Position(image: image, address: export.address, isResolver: export.isResolver))
@@ -283,14 +281,9 @@ extension Image {
     return address + UInt64(offset + 6) + UInt64(bitPattern: Int64(Int32(bitPattern: displacement)))
   }
 
-  /// The dynamic loader, glibc's or musl's: it finds functions by their names, and calls IFUNCs' resolvers.
-  func isLoader(_ budget: inout Budget) throws(UnwindError) -> Bool {
-    try !linkage.exports(named: Array("__tls_get_addr".utf8), &budget).isEmpty
-  }
-
   /// glibc's; musl binds everything when it loads.
   func bindsLazily(_ budget: inout Budget) throws(UnwindError) -> Bool {
-    guard try isLoader(&budget) else { return false }
+    guard isLoader else { return false }
     return try !linkage.exports(named: Array("_dl_mcount".utf8), &budget).isEmpty
   }
 

@@ -66,7 +66,7 @@ extension Walk {
   }
 
   /// `address` is where a return has to go for `function` to run: into it, before it has got to where it is now, and not behind a call of its
-  /// own. A function that jumps to it is not known as such here: `edge` knows those, and is joined with this.
+  /// own. A function that jumps to it is not known as such here: who is returned into one of those is seen by other checks only.
   func leadsHere(_ address: UInt64, to function: Visited) -> Bool {
     guard let start = function.functionStart else { return false }
     let (first, place) = (start.value &+ function.bias, function.place.instruction)

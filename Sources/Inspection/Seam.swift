@@ -58,7 +58,7 @@ extension Walk {
     if image.isVDSO { return true }
     if !asSeam, permissions.contains(.dlsym) { return true }
     if asSeam, permissions.contains(.foreignCalls), try caller?.isForeignInterface(&budget) == true { return true }
-    if let caller, try caller.isLoader(&budget), try isCalledByLoader(names, family, of: image, loader: caller) { return true }
+    if let caller, caller.isLoader, try isCalledByLoader(names, family, of: image, loader: caller) { return true }
     let others = loadedImages(in: &space).filter { $0 !== image }
     for other in others { for name in names where try other.linkage.holds(name, &budget) { return true } }
     for other in others { for name in names where try other.looksUp(name, &budget) { return true } }

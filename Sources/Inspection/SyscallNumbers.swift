@@ -1,6 +1,5 @@
 import ELF
 import Flow
-import Go
 import Unwind
 import Wire
 
@@ -32,9 +31,8 @@ extension Image {
 
   /// The numbers that can leave from the `syscall` instruction at `site`. Nothing but the file decides.
   func numbers(at site: ImageAddress, budget: inout Budget) throws(UnwindError) -> Numbers {
-    if let table = try goTable(budget: &budget), let function = try goFunction(covering: site, in: table) {
+    if let range = try goRange(of: site, &budget) {
       // Go's functions keep no register for their callers.
-      let range = AddressRange(start: function.start, count: function.end.value - function.start.value)
       return try numbers(at: site, in: range, keptByCalls: [], budget: &budget) ?? .any
     }
     switch try frames.find(site, budget: &budget) {
@@ -58,10 +56,6 @@ extension Image {
       }
     }
     return all.isEmpty ? .any : .only(all.sorted())
-  }
-
-  private func goFunction(covering address: ImageAddress, in table: GoTable) throws(UnwindError) -> GoFunction? {
-    do throws(GoTableError) { return try table.function(covering: address) } catch { throw UnwindError(error) }
   }
 
   private func numbers(

@@ -56,8 +56,9 @@ extension Image {
     do throws(ELFError) { return try exports("__libc_start_main") } catch { return false }
   }
 
-  /// It is the dynamic loader: what only that can do is to find a thread's variables in libraries (ELF Handling For TLS, 4.1).
-  fileprivate var isLoader: Bool {
+  /// It is the dynamic loader, glibc's or musl's: what only that can do is to find a thread's variables in libraries (ELF Handling For TLS,
+  /// 4.1). It finds functions by their names, and calls IFUNCs' resolvers.
+  var isLoader: Bool {
     // Programs, which may export a great many functions, need not be asked.
     guard !file.hasInterpreter else { return false }
     do throws(ELFError) { return try exports("__tls_get_addr") } catch { return false }

@@ -42,27 +42,24 @@ struct References {
   /// The jumps, conditional or not, into `range` from outside of it: the addresses of the instructions.
   static func jumps(into range: AddressRange, of file: ObjectFile, _ budget: inout Budget) throws(UnwindError) -> [ImageAddress] {
     var found: [ImageAddress] = []
-    for segment in file.segments where segment.isExecutable && segment.fileBytes <= References.maxCodeBytes {
-      try References.blocks(of: segment, in: file, &budget) { bytes, address in
-        let code = bytes.span
-        var index = 0
-        while index + 6 <= code.count {
-          let opcode = code[index]
-          // jmp rel32, and jcc rel32
-          if opcode == 0xe9 || (opcode == 0x0f && code[index + 1] & 0xf0 == 0x80) {
-            let length = opcode == 0xe9 ? 5 : 6
-            let target = address + UInt64(index + length) + displacement(code, index + length - 4)
-            let source = address + UInt64(index)
-            if range.contains(target), !range.contains(source) { found.append(source) }
-          }
-          // jmp rel8, and jcc rel8
-          if opcode == 0xeb || opcode & 0xf0 == 0x70 {
-            let target = address + UInt64(index + 2) + UInt64(bitPattern: Int64(Int8(bitPattern: code[index + 1])))
-            let source = address + UInt64(index)
-            if range.contains(target), !range.contains(source) { found.append(source) }
-          }
-          index += 1
+    try codeBlocks(of: file, &budget) { bytes, address in
+      let code = bytes.span
+      func note(_ index: Int, _ length: Int, _ distance: UInt64) {
+        let source = address + UInt64(index)
+        if range.contains(source + UInt64(length) + distance), !range.contains(source) { found.append(source) }
+      }
+      var index = 0
+      while index + 6 <= code.count {
+        let opcode = code[index]
+        // jmp rel32, jcc rel32; jmp rel8, jcc rel8
+        if opcode == 0xe9 {
+          note(index, 5, displacement(code, index + 1))
+        } else if opcode == 0x0f && code[index + 1] & 0xf0 == 0x80 {
+          note(index, 6, displacement(code, index + 2))
+        } else if opcode == 0xeb || opcode & 0xf0 == 0x70 {
+          note(index, 2, UInt64(bitPattern: Int64(Int8(bitPattern: code[index + 1]))))
         }
+        index += 1
       }
     }
     return found
@@ -71,19 +68,26 @@ struct References {
   /// The jumps through the word at `slot` (`jmp *disp(%rip)`).
   static func jumps(through slot: ImageAddress, of file: ObjectFile, _ budget: inout Budget) throws(UnwindError) -> [ImageAddress] {
     var found: [ImageAddress] = []
-    for segment in file.segments where segment.isExecutable && segment.fileBytes <= References.maxCodeBytes {
-      try References.blocks(of: segment, in: file, &budget) { bytes, address in
-        let code = bytes.span
-        var index = 0
-        while index + 6 <= code.count {
-          if code[index] == 0xff, code[index + 1] == 0x25, address + UInt64(index + 6) + displacement(code, index + 2) == slot {
-            found.append(address + UInt64(index))
-          }
-          index += 1
+    try codeBlocks(of: file, &budget) { bytes, address in
+      let code = bytes.span
+      var index = 0
+      while index + 6 <= code.count {
+        if code[index] == 0xff, code[index + 1] == 0x25, address + UInt64(index + 6) + displacement(code, index + 2) == slot {
+          found.append(address + UInt64(index))
         }
+        index += 1
       }
     }
     return found
+  }
+
+  /// Pieces of all code that is gone through.
+  private static func codeBlocks(
+    of file: ObjectFile, _ budget: inout Budget, _ body: ([UInt8], ImageAddress) -> Void
+  ) throws(UnwindError) {
+    for segment in file.segments where segment.isExecutable && segment.fileBytes <= maxCodeBytes {
+      try blocks(of: segment, in: file, &budget, body)
+    }
   }
 
   /// Pieces of a segment, each with a few bytes of the next one.

@@ -24,8 +24,15 @@ struct Stack: ParsableCommand {
         text      each: executable, unwritable memory of a file that still exists
         function  each: a function that its file declares
         call      what was returned to: a whole call instruction stands before it
-        stack     each: it lies on the thread's own stack, rising and aligned
+        edge      what was returned to: that call leads to the function of the frame below
+        seam      calls through pointers into the file that makes the system call: some file holds that pointer
+        stack     each: it lies on the thread's own stack, rising and aligned, and is as large as its function makes it
         base      the last: the thread or the process started there
+        residue   #0 in a system call: it was called, not returned into
+        canary    those of functions with a stack protector: the canary is whole
+        signal    a signal frame: the kernel made it
+        lineage   the last: only a supervisor remembers what it was at earlier calls
+        path      only where a profile lists ways: not judged here
       A check that objects is named in capitals, with its reason below; UNKNOWN is a frame that could not be judged further. 'ok' says \
       that all checks hold that apply. What lies just below the stack pointer is evidence for a person, and decides nothing.
 
