@@ -4,54 +4,67 @@ package import Kernel
 
 /// Copies a blocked thread's registers, stack words and identity in one run of a BPF program (snapshot.bpf.c beside this file), which
 /// needs CAP_BPF and CAP_PERFMON, Linux 6.10 and its BTF. Whoever lacks them uses /proc instead.
+///
+/// A run's answer stays where the program wrote it until the next run: what is read of it here is read in place.
 // The pointers are private, made and ended here, and every access is bounded by the map that they point to.
 @safe package struct BPFSnapshot: ~Copyable {
   /// Mirrors `struct exchange`; offsets in bytes.
   private enum Field {
     static let thread = 0
     static let want = 4
-    static let status = 8
-    static let process = 12
-    static let start = 16
-    static let exec = 24
-    static let startStack = 32
-    static let threadPointer = 40
-    static let borrows = 48
-    static let forked = 56
-    static let registers = 64
-    static let copied = 200
-    static let stack = 208
-    static let size = 208 + stackLimit
+    static let space = 8
+    static let slot = 12
+    static let need = 16
+    static let status = 24
+    static let process = 28
+    static let start = 32
+    static let startStack = 56
+    static let threadPointer = 64
+    static let borrows = 72
+    static let forked = 80
+    static let sequence = 88
+    static let holds = 96
+    static let canary = 104
+    static let hasCanary = 112
+    static let below = 116
+    static let copied = 120
+    static let registers = 128
+    static let stack = 264
+    static let size = stack + belowBytes + stackLimit
   }
   /// STACK_MAX of the program.
-  package static let stackLimit = 16384
+  package static let stackLimit = 32768
+  /// BELOW of the program: bytes below SP that are copied as well, or none where they lie on another mapping.
+  package static let belowBytes = 256
 
-  private enum Registers { static let stackPointer = 7 }
+  /// What a run is to be told of the process's address space.
+  package struct Question: Sendable {
+    /// Whose facts: an index below `SpaceFacts.maxSpaces`.
+    package var space: UInt32
+    /// Where what is found of the process is kept, below `SpaceFacts.maxProcesses`. Processes that share one only take longer.
+    package var slot: UInt32
+    /// The facts in question, by their bits.
+    package var need: UInt64
 
-  package struct Copy: Sendable {
-    package var process: UInt32
-    /// Nanoseconds since boot.
-    package var made: UInt64
-    package var startStack: UInt64
-    package var threadPointer: UInt64
-    package var borrowsMemory: Bool
-    package var hasExecuted: Bool
-    /// DWARF order, then rip.
-    package var registers: [17 of UInt64]
-    package var stack: [UInt8]
+    package init(space: UInt32, slot: UInt32, need: UInt64) {
+      self.space = space
+      self.slot = slot
+      self.need = need
+    }
   }
 
   private let object: OpaquePointer
   private let program: CInt
   private let exchange: UnsafeMutableRawPointer
-  private let length: Int
+  /// The facts that later runs are asked about.
+  package let facts: SpaceFacts
 
-  // SAFETY: the one caller hands over an object and a mapping of `length` bytes that nobody else ends.
-  @unsafe private init(object: OpaquePointer, program: CInt, exchange: UnsafeMutableRawPointer, length: Int) {
+  // SAFETY: the one caller hands over an object and mappings that nobody else ends.
+  @unsafe private init(object: OpaquePointer, program: CInt, exchange: UnsafeMutableRawPointer, facts: consuming SpaceFacts) {
     unsafe self.object = object
     self.program = program
     unsafe self.exchange = exchange
-    self.length = length
+    self.facts = facts
   }
 
   /// Loads the program from the object file at `path` and proves on this process that it reads what it says.
@@ -66,61 +79,188 @@ package import Kernel
       throw SyscallError("load the BPF program", errno: -failure, subject: path)
     }
     let program = unsafe bpf_program__fd(bpf_object__find_program_by_name(object, "callgate_snapshot"))
-    let map = unsafe bpf_object__find_map_fd_by_name(object, "callgate_map")
-    // The kernel rounds the map's memory up to whole pages, and so must the mapping.
-    let length = (Field.size + 4095) & ~4095
-    let memory = unsafe mmap(nil, length, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0)
-    let code = errno
-    guard let memory = unsafe memory, unsafe memory != MAP_FAILED else {
+    let exchange: UnsafeMutableRawPointer
+    let spaces: UnsafeMutableRawPointer
+    do throws(SyscallError) {
+      unsafe exchange = try mapped(bpf_object__find_map_fd_by_name(object, "callgate_map"), Field.size)
+      unsafe spaces = try mapped(bpf_object__find_map_fd_by_name(object, "callgate_spaces"), SpaceFacts.size)
+    } catch {
       unsafe bpf_object__close(object)
-      throw SyscallError("map the BPF map", errno: code)
+      throw error
     }
-    let result = unsafe BPFSnapshot(object: object, program: program, exchange: memory, length: length)
+    let result = unsafe BPFSnapshot(object: object, program: program, exchange: exchange, facts: SpaceFacts(spaces))
     try result.prove()
     return result
   }
 
   /// In a pid namespace of our own the kernel's pids are not ours, and the program would copy a stranger.
   private borrowing func prove() throws(SyscallError) {
-    let own = try copy(of: UInt32(getpid()), want: 0)
+    try run(UInt32(getpid()), want: 0)
     var marker: UInt64 = 0
     let here = unsafe withUnsafeMutablePointer(to: &marker) { UInt64(UInt(bitPattern: $0)) }
     // This thread runs on the stack that the program says it has: within a megabyte of a variable of this function.
-    let stackPointer = own.registers[Registers.stackPointer]
     let distance = stackPointer > here ? stackPointer - here : here - stackPointer
-    guard own.process == UInt32(getpid()), distance < 1 << 20 else {
+    guard process == UInt32(getpid()), distance < 1 << 20 else {
       throw SyscallError("trust the BPF snapshot of this process", errno: ESRCH)
     }
   }
 
   deinit {
-    unsafe munmap(exchange, length)
+    unsafe munmap(exchange, roundedToPages(Field.size))
     unsafe bpf_object__close(object)
   }
 
-  /// At most `want` stack bytes from SP upward; fewer where the mapping ends. ESRCH where the thread is gone.
-  package borrowing func copy(of thread: UInt32, want: Int) throws(SyscallError) -> Copy {
+  /// Copies at most `want` stack bytes from SP upward; fewer where the mapping ends, none where a file is mapped there: nobody is waited
+  /// for. ESRCH where the thread is gone.
+  package borrowing func run(_ thread: UInt32, want: Int, _ question: Question? = nil) throws(SyscallError) {
     unsafe exchange.storeBytes(of: thread, toByteOffset: Field.thread, as: UInt32.self)
-    unsafe exchange.storeBytes(of: UInt32(min(want, Self.stackLimit)), toByteOffset: Field.want, as: UInt32.self)
-    var options = unsafe bpf_test_run_opts()
-    unsafe options.sz = MemoryLayout<bpf_test_run_opts>.size
-    let result = unsafe bpf_prog_test_run_opts(program, &options)
+    unsafe exchange.storeBytes(of: UInt32(min(max(0, want), Self.stackLimit)), toByteOffset: Field.want, as: UInt32.self)
+    unsafe exchange.storeBytes(of: question?.space ?? .max, toByteOffset: Field.space, as: UInt32.self)
+    unsafe exchange.storeBytes(of: question?.slot ?? 0, toByteOffset: Field.slot, as: UInt32.self)
+    unsafe exchange.storeBytes(of: question?.need ?? 0, toByteOffset: Field.need, as: UInt64.self)
+    let result = cbpf_run(program)
     guard result == 0 else { throw SyscallError("run the BPF program", errno: -result) }
-    guard unsafe load(Field.status, UInt32.self) == 1 else { throw SyscallError("copy the thread", errno: ESRCH, subject: "\(thread)") }
-    var registers: [17 of UInt64] = .init(repeating: 0)
-    for index in 0..<17 { unsafe registers[index] = load(Field.registers + 8 * index, UInt64.self) }
-    let copied = unsafe min(Int(load(Field.copied, UInt32.self)), Self.stackLimit)
-    // SAFETY: the map holds stackLimit bytes from there, and `copied` is at most that.
-    let stack = unsafe [UInt8](UnsafeRawBufferPointer(start: exchange + Field.stack, count: copied))
-    return unsafe Copy(
-      process: load(Field.process, UInt32.self), made: load(Field.start, UInt64.self),
-      startStack: load(Field.startStack, UInt64.self),
-      threadPointer: load(Field.threadPointer, UInt64.self), borrowsMemory: load(Field.borrows, UInt64.self) != 0,
-      hasExecuted: load(Field.forked, UInt64.self) == 0, registers: registers, stack: stack)
+    guard load(Field.status, UInt32.self) == 1 else { throw SyscallError("copy the thread", errno: ESRCH, subject: "\(thread)") }
   }
 
-  // SAFETY: every field lies within the map's value, which stays mapped until deinit.
-  @unsafe private borrowing func load<Value: BitwiseCopyable>(_ offset: Int, _: Value.Type) -> Value {
+  // MARK: The last run's answer
+
+  package var process: UInt32 { load(Field.process, UInt32.self) }
+  /// When the thread was made, in nanoseconds since boot.
+  package var made: UInt64 { load(Field.start, UInt64.self) }
+  package var startStack: UInt64 { load(Field.startStack, UInt64.self) }
+  package var threadPointer: UInt64 { load(Field.threadPointer, UInt64.self) }
+  package var borrowsMemory: Bool { load(Field.borrows, UInt64.self) != 0 }
+  package var hasExecuted: Bool { load(Field.forked, UInt64.self) == 0 }
+  /// Changes whenever the address space's mappings do; nil where the kernel does not tell, or changes them just now.
+  package var sequence: UInt64? {
+    let found = load(Field.sequence, UInt64.self)
+    return found == .max ? nil : found
+  }
+  /// Of the facts in question, those that hold.
+  package var holds: UInt64 { load(Field.holds, UInt64.self) }
+  /// The word at fs:0x28; nil where it was not copied.
+  package var canary: UInt64? { load(Field.hasCanary, UInt32.self) != 0 ? load(Field.canary, UInt64.self) : nil }
+  package var stackPointer: UInt64 { register(7) }
+  /// Bytes copied below SP, and from SP upward.
+  package var below: Int { min(Int(load(Field.below, UInt32.self)), Self.belowBytes) }
+  package var copied: Int { min(Int(load(Field.copied, UInt32.self)), Self.stackLimit) }
+
+  /// By DWARF number; 16 is rip.
+  package func register(_ number: Int) -> UInt64 {
+    precondition(number >= 0 && number < 17)
+    return load(Field.registers + 8 * number, UInt64.self)
+  }
+
+  /// The bytes from SP upward that were copied.
+  package var stack: [UInt8] {
+    // SAFETY: the map holds stackLimit bytes from there, and `copied` is at most that.
+    unsafe [UInt8](UnsafeRawBufferPointer(start: exchange + Field.stack + Self.belowBytes, count: copied))
+  }
+
+  /// The bytes from SP - belowBytes upward. Those that were not copied mean nothing.
+  package func withWindow<Result>(_ body: (RawSpan) -> Result) -> Result {
+    // SAFETY: they lie within the map's value, which stays mapped until deinit.
+    let span = unsafe RawSpan(_unsafeStart: UnsafeRawPointer(exchange + Field.stack), byteCount: Self.belowBytes + copied)
+    return body(span)
+  }
+
+  private func load<Value: BitwiseCopyable>(_ offset: Int, _: Value.Type) -> Value {
+    // SAFETY: every field lies within the map's value, which stays mapped until deinit.
     unsafe exchange.loadUnaligned(fromByteOffset: offset, as: Value.self)
+  }
+}
+
+/// The kernel rounds a map's memory up to whole pages, and so must a mapping of it.
+private func roundedToPages(_ bytes: Int) -> Int { (bytes + 4095) & ~4095 }
+
+private func mapped(_ map: CInt, _ bytes: Int) throws(SyscallError) -> UnsafeMutableRawPointer {
+  let memory = unsafe mmap(nil, roundedToPages(bytes), PROT_READ | PROT_WRITE, MAP_SHARED, map, 0)
+  let code = errno
+  guard let memory = unsafe memory, unsafe memory != MAP_FAILED else { throw SyscallError("map the BPF map", errno: code) }
+  return unsafe memory
+}
+
+/// What findings rest on of address spaces, where the BPF program reads it, and where it writes what it learns of it.
+///
+/// A fact is written without the file's identity, offset and times, which the first run of the program that is asked about it adds: from then
+/// on it holds where they are the same.
+@safe package struct SpaceFacts: ~Copyable {
+  package static let maxSpaces = 32
+  package static let maxProcesses = 128
+  /// FACTS of the program, a bit of a word each.
+  package static let maxFacts = 64
+
+  package enum Kind: UInt32, Sendable { case text = 1, stack, notCode }
+
+  /// Mirrors `struct space` and `struct fact`.
+  private enum Field {
+    static let count = 0
+    static let generation = 4
+    static let facts = 8
+    static let factBytes = 88
+    static let spaceBytes = facts + maxFacts * factBytes
+    static let kind = 0
+    static let isLearnt = 4
+    static let start = 8
+    static let end = 16
+    static let outside = 24
+    static let seconds = 72
+    static let nanoseconds = 80
+  }
+
+  fileprivate static let size = maxSpaces * Field.spaceBytes
+
+  private let memory: UnsafeMutableRawPointer
+
+  fileprivate init(_ memory: UnsafeMutableRawPointer) { unsafe self.memory = memory }
+
+  deinit { unsafe munmap(memory, roundedToPages(Self.size)) }
+
+  /// Writes one fact, of which nothing is learnt yet. `outside`: zero means none.
+  package func write(
+    _ kind: Kind, start: UInt64, end: UInt64, outside: (UInt64, UInt64) = (0, 0), at index: Int, of space: UInt32
+  ) {
+    let place = place(of: index, in: space)
+    store(kind.rawValue, place + Field.kind)
+    store(UInt32(0), place + Field.isLearnt)
+    store(start, place + Field.start)
+    store(end, place + Field.end)
+    store(outside.0, place + Field.outside)
+    store(outside.1, place + Field.outside + 8)
+  }
+
+  /// The list has `count` facts now, and is not what it was: what was found of processes is to be found anew.
+  package func publish(count: Int, generation: UInt32, of space: UInt32) {
+    precondition(count <= Self.maxFacts)
+    store(UInt32(count), offset(of: space) + Field.count)
+    store(generation, offset(of: space) + Field.generation)
+  }
+
+  /// When the file of a text fact was changed last, in nanoseconds since 1970; nil where nobody has learnt it yet.
+  package func changed(at index: Int, of space: UInt32) -> Int64? {
+    let place = place(of: index, in: space)
+    guard load(place + Field.isLearnt, UInt32.self) != 0 else { return nil }
+    let (seconds, overflow) = load(place + Field.seconds, Int64.self).multipliedReportingOverflow(by: 1_000_000_000)
+    return overflow ? nil : seconds &+ load(place + Field.nanoseconds, Int64.self)
+  }
+
+  private func offset(of space: UInt32) -> Int {
+    precondition(space < Self.maxSpaces)
+    return Int(space) * Field.spaceBytes
+  }
+
+  private func place(of index: Int, in space: UInt32) -> Int {
+    precondition(index >= 0 && index < Self.maxFacts)
+    return offset(of: space) + Field.facts + index * Field.factBytes
+  }
+
+  private func store<Value: BitwiseCopyable>(_ value: Value, _ offset: Int) {
+    // SAFETY: the places are within the map's values, which stay mapped until deinit.
+    unsafe memory.storeBytes(of: value, toByteOffset: offset, as: Value.self)
+  }
+
+  private func load<Value: BitwiseCopyable>(_ offset: Int, _: Value.Type) -> Value {
+    unsafe memory.loadUnaligned(fromByteOffset: offset, as: Value.self)
   }
 }

@@ -1,20 +1,51 @@
 // One run copies what an inspection needs of a thread that is blocked in a trapped syscall: its registers, the words of its stack,
-// and what identifies its address space. The thread is not stopped and not touched.
+// and what identifies its address space. The thread is not stopped and not touched. It also says which of the facts about the address
+// space that earlier findings rest on still hold (`struct fact`).
 //
-// Request and answer lie in one mmapable array map, so that a run needs no context and no second copy
+// Request and answer lie in mmapable array maps, so that a run needs no context and no second copy
 // (BPF_PROG_TEST_RUN of a BPF_PROG_TYPE_SYSCALL program: kernel/bpf/syscall.c, net/bpf/test_run.c; the kfuncs: kernel/bpf/helpers.c).
-// The layout is mirrored by BPFSnapshot.swift beside this file.
+// The layout is mirrored by BPFSnapshot.swift and SpaceFacts.swift beside this file.
 #include <linux/bpf.h>
 #include <linux/ptrace.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 
-#define STACK_MAX 16384
+#define STACK_MAX 32768
+#define BELOW 256 // bytes below SP that are copied as well
 #define PAGE 4096
+#define CANARY 0x28 // tcbhead_t.stack_guard
+#define FACTS 64
+#define SPACES 32
+#define PROCESSES 128
+#define NONE 0xffffffff
 
 // Only the members that are read; CO-RE relocates them to the running kernel's offsets.
+struct super_block {
+  __u32 s_dev;
+} __attribute__((preserve_access_index));
+struct inode {
+  unsigned long i_ino;
+  struct super_block *i_sb;
+  __s64 i_ctime_sec;
+  __u32 i_ctime_nsec;
+} __attribute__((preserve_access_index));
+struct file {
+  struct inode *f_inode;
+} __attribute__((preserve_access_index));
+struct anon_vma;
+struct vm_area_struct {
+  unsigned long vm_start, vm_end;
+  unsigned long vm_flags;
+  unsigned long vm_pgoff;
+  struct file *vm_file;
+  struct anon_vma *anon_vma;
+} __attribute__((preserve_access_index));
+struct seqcount {
+  unsigned int sequence;
+} __attribute__((preserve_access_index));
 struct mm_struct {
   unsigned long start_stack;
+  struct seqcount mm_lock_seq; // Linux 6.13
 } __attribute__((preserve_access_index));
 struct thread_struct {
   unsigned long fsbase;
@@ -34,26 +65,69 @@ struct task_struct {
 
 struct task_struct *bpf_task_from_pid(int pid) __ksym;
 void bpf_task_release(struct task_struct *task) __ksym;
+void *bpf_rdonly_cast(const void *object, __u32 type) __ksym;
 
 enum { STATUS_OK = 1, STATUS_NO_TASK = 2, STATUS_NO_REGISTERS = 3 };
 
 struct exchange {
   // request
   __u32 thread;
-  __u32 want; // stack bytes, at most STACK_MAX
+  __u32 want;  // stack bytes from SP upward
+  __u32 space; // whose facts are asked for, NONE for nobody's
+  __u32 slot;  // where what was found of this process is kept
+  __u64 need;  // the facts that are asked for
   // answer
   __u32 status;
   __u32 process;
-  __u64 start; // boot time in ns
+  __u64 start;         // boot time in ns
+  __u64 process_start; // that of the process
   __u64 exec;  // counts the execs of the process
   __u64 start_stack;
   __u64 fs_base;
   __u64 borrows; // 1: a vfork child that still runs in its parent's memory
   __u64 forked; // 1: the process has executed nothing since it was forked
-  __u64 registers[17]; // DWARF order, then rip
-  __u32 copied; // stack bytes copied from SP upward
+  __u64 sequence; // of changes of the mappings; all ones where the kernel does not count them, or is about to change some
+  __u64 holds; // of the facts asked for, those that hold
+  __u64 canary; // the word at fs:0x28
+  __u32 has_canary;
+  __u32 below;  // bytes copied below SP: BELOW or 0
+  __u32 copied; // bytes copied from SP upward
   __u32 pad;
-  __u8 stack[STACK_MAX];
+  __u64 registers[17]; // DWARF order, then rip
+  __u8 stack[BELOW + STACK_MAX];
+};
+
+// Something about an address space that a finding rests on.
+enum { TEXT = 1, STACK = 2, NOT_CODE = 3 };
+struct fact {
+  __u32 kind;
+  __u32 is_learnt;
+  // TEXT: the mapping is exactly [start, end). STACK: it contains at least that, and neither of `outside`. NOT_CODE: at `start` lies nothing
+  // that can be executed.
+  __u64 start, end;
+  __u64 outside[2];
+  // learnt by the first run after the fact was written
+  __u64 offset, flags, inode, device, changed_seconds, changed_nanoseconds;
+};
+
+struct space {
+  __u32 count;
+  __u32 generation; // of the facts' list
+  struct fact facts[FACTS];
+};
+
+// What was found of a process, good as long as its mappings do not change.
+struct process {
+  __u32 process;
+  __u32 space;
+  __u64 start, exec;
+  __u64 sequence;
+  __u64 holds;
+  __u32 generation;
+  __u32 pad;
+  struct {
+    __u64 vma, inode;
+  } places[FACTS];
 };
 
 struct {
@@ -64,14 +138,227 @@ struct {
   __type(value, struct exchange);
 } callgate_map SEC(".maps");
 
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, SPACES);
+  __type(key, __u32);
+  __type(value, struct space);
+} callgate_spaces SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, PROCESSES);
+  __type(key, __u32);
+  __type(value, struct process);
+} callgate_seen SEC(".maps");
+
+// Without these a mapping's changes cannot be told.
+static int knows_changes(void) {
+  struct mm_struct *mm = 0;
+  struct inode *inode = 0;
+  return bpf_core_field_exists(mm->mm_lock_seq) && bpf_core_field_exists(inode->i_ctime_sec);
+}
+
+// A file is never asked for the words of a stack: one that user space serves may not answer.
+struct extent {
+  __u64 start, end;
+  __u32 is_found, is_anonymous;
+};
+
+static long take_extent(struct task_struct *task, struct vm_area_struct *vma, void *context) {
+  struct extent *extent = context;
+  extent->start = vma->vm_start;
+  extent->end = vma->vm_end;
+  extent->is_found = 1;
+  extent->is_anonymous = vma->vm_file == 0;
+  return 0;
+}
+
+static void copy_stack(struct exchange *x, struct task_struct *task, __u64 sp, __u64 fs_base) {
+  struct extent extent = {};
+  bpf_find_vma(task, sp, take_extent, &extent, 0);
+  if (!extent.is_found || !extent.is_anonymous || sp < extent.start || sp >= extent.end) return;
+  __u64 want = x->want;
+  if (want > extent.end - sp) want = extent.end - sp;
+  if (want > STACK_MAX) want = STACK_MAX;
+  if (want == 0) return;
+  // A copy that meets a page that is not there fails whole and zeroes its buffer, so: all at once, else page by page up to there.
+  if (sp - extent.start >= BELOW && bpf_copy_from_user_task(x->stack, want + BELOW, (void *)(sp - BELOW), task, 0) == 0) {
+    x->below = BELOW;
+    x->copied = want;
+  } else {
+    __u32 done = 0;
+    __u32 part = PAGE - (sp & (PAGE - 1));
+    for (int i = 0; i < STACK_MAX / PAGE + 1; i++) {
+      if (done >= want) break;
+      if (part > want - done) part = want - done;
+      if (part == 0 || part > PAGE || done > STACK_MAX - PAGE) break;
+      if (bpf_copy_from_user_task(x->stack + BELOW + done, part, (void *)(sp + done), task, 0) != 0) break;
+      done += part;
+      part = PAGE;
+    }
+    x->copied = done;
+  }
+  __u64 canary = fs_base + CANARY;
+  if (canary < extent.start || canary + 8 > extent.end) {
+    extent.is_found = 0;
+    bpf_find_vma(task, canary, take_extent, &extent, 0);
+    if (!extent.is_found || !extent.is_anonymous || canary < extent.start || canary >= extent.end) return;
+  }
+  x->has_canary = bpf_copy_from_user_task(&x->canary, 8, (void *)canary, task, 0) == 0;
+}
+
+// MARK: facts
+
+// VM_READ, VM_WRITE, VM_EXEC, VM_SHARED; linux/mm.h
+#define FLAGS 0xf
+#define EXECUTABLE 4
+// I_CTIME_QUERIED, linux/fs.h: that somebody has asked for the time does not change it.
+#define QUERIED 0x80000000u
+
+struct search {
+  struct fact *fact;
+  __u64 vma, inode;
+  __u32 is_found, holds;
+};
+
+static int file_is(struct fact *fact, struct inode *inode) {
+  return fact->inode == inode->i_ino && fact->device == inode->i_sb->s_dev && fact->changed_seconds == inode->i_ctime_sec &&
+         fact->changed_nanoseconds == (inode->i_ctime_nsec & ~QUERIED);
+}
+
+static long look(struct task_struct *task, struct vm_area_struct *vma, void *context) {
+  // Without the fields, what follows is no code that could be loaded.
+  if (!knows_changes()) return 0;
+  struct search *search = context;
+  struct fact *fact = search->fact;
+  search->is_found = 1;
+  __u64 start = vma->vm_start, end = vma->vm_end, flags = vma->vm_flags & FLAGS;
+  struct file *file = vma->vm_file;
+  if (fact->kind == NOT_CODE) {
+    search->holds = !(flags & EXECUTABLE);
+    return 0;
+  }
+  if (fact->kind == STACK) {
+    if (!fact->is_learnt) {
+      fact->flags = flags;
+      fact->is_learnt = 1;
+    }
+    if (start > fact->start || end < fact->end || file || flags != fact->flags) return 0;
+    if (fact->outside[0] >= start && fact->outside[0] < end) return 0;
+    if (fact->outside[1] >= start && fact->outside[1] < end) return 0;
+    search->holds = 1;
+    return 0;
+  }
+  // A page that the process has a copy of for itself is an anonymous one, which makes the mapping have an anon_vma (mm/memory.c,
+  // do_cow_fault); it keeps that until it is gone.
+  if (start != fact->start || end != fact->end || !file || vma->anon_vma) return 0;
+  struct inode *inode = file->f_inode;
+  if (!inode) return 0;
+  if (!fact->is_learnt) {
+    fact->offset = vma->vm_pgoff;
+    fact->flags = flags;
+    fact->inode = inode->i_ino;
+    fact->device = inode->i_sb->s_dev;
+    fact->changed_seconds = inode->i_ctime_sec;
+    fact->changed_nanoseconds = inode->i_ctime_nsec & ~QUERIED;
+    fact->is_learnt = 1;
+  }
+  if (fact->offset != vma->vm_pgoff || fact->flags != flags || !file_is(fact, inode)) return 0;
+  search->vma = (__u64)vma;
+  search->inode = (__u64)inode;
+  search->holds = 1;
+  return 0;
+}
+
+// The state of one of the loops below: a callback finds everything by its keys.
+struct round {
+  struct task_struct *task;
+  __u64 need, holds;
+  __u32 space, slot;
+};
+
+static struct space *space_of(__u32 key) { return bpf_map_lookup_elem(&callgate_spaces, &key); }
+
+static struct process *process_at(__u32 key) { return bpf_map_lookup_elem(&callgate_seen, &key); }
+
+static long look_for_one(__u64 i, void *context) {
+  struct round *round = context;
+  struct space *space = space_of(round->space);
+  struct process *process = process_at(round->slot);
+  if (!space || !process || i >= FACTS || i >= space->count) return 1;
+  struct search search = {.fact = &space->facts[i]};
+  bpf_find_vma(round->task, search.fact->start, look, &search, 0);
+  if (!search.is_found && search.fact->kind == NOT_CODE) search.holds = 1;
+  if (search.holds) round->holds |= 1ull << i;
+  process->places[i].vma = search.vma;
+  process->places[i].inode = search.inode;
+  return 0;
+}
+
+// The mappings are the same. What can have changed without that: a private copy of a page, and the file itself.
+static long look_again(__u64 i, void *context) {
+  if (!knows_changes()) return 1;
+  struct round *round = context;
+  __u64 bit = 1ull << (i & 63);
+  if (round->need < bit) return 1;
+  if (!(round->need & bit)) return 0;
+  struct space *space = space_of(round->space);
+  struct process *process = process_at(round->slot);
+  if (!space || !process || i >= FACTS) return 1;
+  if (process->places[i].vma) {
+    struct vm_area_struct *vma =
+        bpf_rdonly_cast((void *)process->places[i].vma, bpf_core_type_id_kernel(struct vm_area_struct));
+    struct inode *inode = bpf_rdonly_cast((void *)process->places[i].inode, bpf_core_type_id_kernel(struct inode));
+    struct fact *fact = &space->facts[i];
+    if (vma->anon_vma || fact->changed_seconds != inode->i_ctime_sec ||
+        fact->changed_nanoseconds != (inode->i_ctime_nsec & ~QUERIED))
+      return 0;
+  }
+  round->holds |= bit;
+  return 0;
+}
+
+static void judge_facts(struct exchange *x, struct task_struct *task) {
+  struct space *space = space_of(x->space);
+  struct process *process = process_at(x->slot);
+  if (x->sequence == ~0ull || !space || !process) return;
+  struct round round = {.task = task, .space = x->space, .slot = x->slot};
+  if (process->process != x->process || process->start != x->process_start || process->exec != x->exec || process->sequence != x->sequence ||
+      process->space != x->space || process->generation != space->generation) {
+    process->process = x->process;
+    process->start = x->process_start;
+    process->exec = x->exec;
+    process->sequence = x->sequence;
+    process->space = x->space;
+    process->generation = space->generation;
+    bpf_loop(FACTS, look_for_one, &round, 0);
+    process->holds = round.holds;
+    round.holds = 0;
+  }
+  round.need = process->holds & x->need;
+  bpf_loop(FACTS, look_again, &round, 0);
+  x->holds = round.holds;
+}
+
+static __u64 sequence_of(struct task_struct *task) {
+  if (!knows_changes()) return ~0ull;
+  __u32 sequence = BPF_CORE_READ(task, mm, mm_lock_seq.sequence);
+  // Odd: somebody is changing them just now.
+  return sequence & 1 ? ~0ull : sequence;
+}
+
 static int fill(struct exchange *x, struct task_struct *task) {
   x->process = BPF_CORE_READ(task, tgid);
   x->start = BPF_CORE_READ(task, start_boottime);
+  x->process_start = BPF_CORE_READ(task, group_leader, start_boottime);
   x->exec = BPF_CORE_READ(task, self_exec_id);
   x->start_stack = BPF_CORE_READ(task, mm, start_stack);
   x->fs_base = BPF_CORE_READ(task, thread.fsbase);
   x->forked = (BPF_CORE_READ(task, group_leader, flags) & 0x40) != 0; // PF_FORKNOEXEC, linux/sched.h
   x->borrows = BPF_CORE_READ(task, vfork_done) != 0;
+  x->sequence = sequence_of(task);
 
   struct pt_regs *user = (struct pt_regs *)bpf_task_pt_regs(task);
   struct pt_regs r;
@@ -81,27 +368,8 @@ static int fill(struct exchange *x, struct task_struct *task) {
   x->registers[8] = r.r8; x->registers[9] = r.r9; x->registers[10] = r.r10; x->registers[11] = r.r11;
   x->registers[12] = r.r12; x->registers[13] = r.r13; x->registers[14] = r.r14; x->registers[15] = r.r15;
   x->registers[16] = r.rip;
-
-  // A copy that crosses the end of the mapping fails whole and zeroes its buffer, so: all at once, else page by page up to the
-  // first page that is not there.
-  __u32 want = x->want;
-  if (want > STACK_MAX) want = STACK_MAX;
-  if (want == 0) return STATUS_OK;
-  if (bpf_copy_from_user_task(x->stack, want, (void *)r.rsp, task, 0) == 0) {
-    x->copied = want;
-    return STATUS_OK;
-  }
-  __u32 done = 0;
-  __u32 part = PAGE - (r.rsp & (PAGE - 1));
-  for (int i = 0; i < STACK_MAX / PAGE + 1; i++) {
-    if (done >= want) break;
-    if (part > want - done) part = want - done;
-    if (part == 0 || part > PAGE || done > STACK_MAX - PAGE) break;
-    if (bpf_copy_from_user_task(x->stack + done, part, (void *)(r.rsp + done), task, 0) != 0) break;
-    done += part;
-    part = PAGE;
-  }
-  x->copied = done;
+  if (x->want > 0) copy_stack(x, task, r.rsp, x->fs_base);
+  if (x->space != NONE) judge_facts(x, task);
   return STATUS_OK;
 }
 
@@ -110,7 +378,10 @@ SEC("syscall") int callgate_snapshot(void *context) {
   struct exchange *x = bpf_map_lookup_elem(&callgate_map, &zero);
   if (!x) return 1;
   x->status = 0;
+  x->below = 0;
   x->copied = 0;
+  x->holds = 0;
+  x->has_canary = 0;
   struct task_struct *task = bpf_task_from_pid(x->thread);
   if (!task) {
     x->status = STATUS_NO_TASK;

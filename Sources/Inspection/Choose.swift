@@ -31,7 +31,10 @@ extension Walk {
 
   private mutating func fit(of candidate: FlowRow, from place: Place, _ code: Code, in space: inout some AddressSpace) -> Fit? {
     let caller: Caller
-    do throws(UnwindError) { caller = try apply(candidate.row, to: place, code, in: &space) } catch { return nil }
+    do throws(UnwindError) { caller = try apply(candidate.row, to: place, code, in: &space).0 } catch {
+      resting.giveUp()
+      return nil
+    }
     // Where a thread starts nothing has called.
     guard let returnAddress = caller.returnAddress else { return .possible }
     guard case .found(let above) = modules.code(at: returnAddress, .returned, in: &space) else { return nil }

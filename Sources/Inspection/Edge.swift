@@ -220,6 +220,8 @@ extension Walk {
 
   /// The files whose code the process has mapped.
   mutating func loadedImages(in space: inout some AddressSpace) -> [Image] {
+    // Which those are is asked once for each edge.
+    resting.giveUp()
     if let loaded { return loaded }
     var images: [Image] = []
     do throws(Unreadable) {

@@ -24,10 +24,13 @@ extension Walk {
       case .saved(let offset): slot = cfa &+ UInt64(bitPattern: offset)
       case .savedFrom(let number, let offset):
         guard let base = visited.place.registers[Int(number)] else { return }
+        resting.use(Int(number), from: visited.place.origins)
         slot = base &+ UInt64(bitPattern: offset)
       default: return
       }
       let canary = try memory.word(at: threadPointer &+ Walk.canaryInThread, in: &space)
+      resting.use(wordAt: threadPointer &+ Walk.canaryInThread)
+      resting.use(wordAt: slot)
       if try memory.word(at: slot, in: &space) != canary { object(.canary, .canaryChanged) }
     } catch { throw .unknown(Reason(error)) }
   }
@@ -40,6 +43,8 @@ extension Walk {
     let shape = budget.lending(upTo: Walk.maxShapeWork) { (budget) throws(UnwindError) in
       try image.shape(at: address, visited.place.arrival, by: row, budget: &budget)
     }
+    // Another inspection may find the time for it.
+    if shape == nil { resting.giveUp() }
     point.shape = shape
     return shape ?? FrameShape()
   }

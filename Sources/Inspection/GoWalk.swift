@@ -11,9 +11,11 @@ extension Walk {
     var rest = RestOfFunction(
       of: range, image: code.image, bias: place.instruction &- code.address.value, registers: place.registers,
       threadPointer: snapshot.threadPointer, written: written)
+    resting.use(allOf: place.origins)
     do throws(UnwindError) {
       try rest.follow(from: code.address, budget: &budget) { (address) throws(UnwindError) in
-        try memory.word(at: address, in: &space)
+        resting.use(wordAt: address)
+        return try memory.word(at: address, in: &space)
       }
     } catch { throw .unknown(Reason(error)) }
     guard let cfa = rest.registers[Registers.rsp] else { throw .unknown(.unknownRegister(UInt8(Registers.rsp))) }

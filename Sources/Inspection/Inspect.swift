@@ -24,6 +24,7 @@ package func inspect(
   walk.run(in: &space)
   walk.judgeResidue(in: &space)
   walk.judgePath(paths)
+  walk.finding.basis = walk.finding.isClean ? walk.basis() : nil
   if explain || !walk.finding.isClean { walk.listBelow(in: &space) }
   return walk.finish(explain: explain)
 }

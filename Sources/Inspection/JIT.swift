@@ -21,6 +21,8 @@ extension Walk {
   ) throws(Stop) -> Place? {
     // A system call is never made by such code itself: both runtimes call libraries for it.
     guard place.arrival != .trapped, let runtime = jit.runtime(at: place.instruction) else { return nil }
+    // Made code can change at any time, and what HotSpot says of it.
+    resting.giveUp()
     let mapping = try mapping(at: place.instruction, in: &space)
     if let mapping {
       guard mapping.isExecutable, !mapping.isShared, mapping.backing == .anonymous else { return nil }
@@ -55,6 +57,7 @@ extension Walk {
   /// than a megabyte without CFI (v8/src/snapshot/embedded).
   mutating func visitEmbedded(_ code: Code, _ place: Place, in space: inout some AddressSpace) throws(Stop) -> Place? {
     guard isEmbedded(code, place) else { return nil }
+    resting.giveUp()
     // Nothing else tells where their frames are: some of them take their callers' arguments off the stack.
     guard jit.declared.contains(.v8) else { throw .unknown(.undeclaredJIT(.v8)) }
     guard place.arrival == .returned else { throw .unknown(.noUnwindInfo) }
@@ -91,6 +94,7 @@ extension Walk {
   }
 
   mutating func word(at address: UInt64, in space: inout some AddressSpace) throws(Stop) -> UInt64 {
+    resting.use(wordAt: address)
     do throws(UnwindError) { return try memory.word(at: address, in: &space) } catch { throw .unknown(Reason(error)) }
   }
 

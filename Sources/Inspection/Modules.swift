@@ -26,6 +26,13 @@ struct Modules {
   private var identities: [(device: UInt64, inode: UInt64, path: String)] = []
   private var known: [Known] = []
   private var last = 0
+  /// Addresses at which no code was found, and of each why.
+  private(set) var misses: [(address: UInt64, mapping: Mapping?)] = []
+
+  /// The mappings that code was found in, with their images.
+  var found: [(Mapping, Image?)] { known.map { ($0.mapping, $0.image) } }
+
+  func knows(_ mapping: Mapping) -> Bool { known.contains { $0.mapping == mapping && $0.problem == nil } }
 
   /// Where the code at `address` lies in its file, if it is code of a file at all: in a mapping that is executable and not
   /// writable, backed by a file that is still there, within an executable segment of that file.
@@ -41,9 +48,13 @@ struct Modules {
   mutating func code(at address: UInt64, in space: inout some AddressSpace) -> Answer {
     let found: Known
     do throws(Unreadable) {
-      guard let answer = try lookUp(address, in: &space) else { return .objection(.notImageText(.nothing), module: nil) }
+      guard let answer = try lookUp(address, in: &space) else {
+        misses.append((address, nil))
+        return .objection(.notImageText(.nothing), module: nil)
+      }
       found = answer
     } catch { return .unknown(.unreadableImage, module: nil) }
+    if found.problem != nil { misses.append((address, found.mapping)) }
     switch found.problem {
     case .objection(let reason): return .objection(reason, module: found.module)
     case .unknown(let reason): return .unknown(reason, module: found.module)

@@ -27,11 +27,12 @@ extension Walk {
   /// The first function of a Ruby fiber has a return address of zero (coroutine/amd64/Context.h writes it so), on a stack of its own with a
   /// page below it that nothing can be written to. No table says that it is a start; on a thread's own stack, in malloc's memory, or in
   /// another library's code, a chain that a zero cuts short is never taken for one.
-  func isFiberStart(_ caller: UInt64, cfa: UInt64, _ code: Code, in space: inout some AddressSpace) throws(Stop) -> Bool {
+  mutating func isFiberStart(_ caller: UInt64, cfa: UInt64, _ code: Code, in space: inout some AddressSpace) throws(Stop) -> Bool {
     guard caller == 0, let stretch, stretch.ownership == .chosen || stretch.ownership == .borrowed, stretch.backing == .anonymous,
       Int(code.module) < modules.list.count, isRuby(modules.list[Int(code.module)].path), cfa <= stretch.mapping.end,
       stretch.mapping.end - cfa <= Walk.maxAboveFiber, stretch.mapping.start > 0
     else { return false }
+    resting.giveUp()
     guard let guarding = try mapping(at: stretch.mapping.start - 1, in: &space) else { return false }
     return !guarding.isReadable && !guarding.isWritable && !guarding.isExecutable
   }

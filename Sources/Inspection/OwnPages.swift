@@ -51,6 +51,9 @@ extension Walk {
       { end += 1 }
       // Without an answer every page may be the process's own.
       let own = try space.ownPages(from: start, count: Int((parts[end - 1].page - start) / Walk.pageBytes) + 1)
+      // What is compared may change; a mapping without pages of its own gets none unnoticed.
+      if own?.isEmpty != true { resting.giveUp() }
+      if !modules.knows(mapping) { resting.giveUp() }
       for part in parts[first..<end] where own?.contains(Int((part.page - start) / Walk.pageBytes)) ?? true {
         if try isChanged(part.page, of: trail[part.place].code.image, in: mapping, &space) {
           object(.text, .changedPage, frame: list(trail[part.place]))

@@ -52,8 +52,10 @@ extension Walk {
     let (callee, caller) = (trail[0], trail[1])
     guard callee.place.arrival == .trapped, caller.place.arrival == .returned, !caller.followsMadeCode else { return nil }
     let words = try below(cfa - 16, count: Walk.chainWords + 1, in: &space)
+    rest(onWord: words[0], at: cfa - 16)
     let isReturn = leadsHere(words[0], to: callee)
     if !isReturn, try !isGadget(words[0], .jumping, in: &space) { return nil }
+    for index in 1..<words.count { rest(onWord: words[index], at: cfa - 16 - UInt64(8 * index)) }
     guard try leavesWord(callee, from: start), try !isOfDeadSignalFrame(cfa - 16, in: &space) else { return nil }
     let isDirect = try isCalledDirectly(callee, by: caller, in: &space)
     if isReturn, isDirect { return .returnedInto }
@@ -90,6 +92,7 @@ extension Walk {
     let distance = 8 + Walk.registersInFrame + UInt64(Walk.registerOrder.count * 8)
     guard slot > distance else { return false }
     let word = try below(slot - distance, count: 1, in: &space)[0]
+    rest(onWord: word, at: slot - distance)
     guard case .found(let code) = try executable(word, in: &space) else { return false }
     do throws(UnwindError) { return try code.image.isSignalTrampoline(code.address, .returned, budget: &budget) } catch { return false }
   }
@@ -129,6 +132,7 @@ extension Walk {
         case .jump(let displacement): at = next &+ UInt64(bitPattern: displacement)
         case .jumpMemory(let memory):
           guard memory.base == .instruction, memory.index == nil else { return false }
+          resting.use(wordAt: next &+ UInt64(bitPattern: memory.displacement))
           at = try self.memory.word(at: next &+ UInt64(bitPattern: memory.displacement), in: &space)
         case .branch, .jumpRegister, .call, .callIndirect, .syscall, .ret, .halt: return false
         }
@@ -147,10 +151,27 @@ extension Walk {
   /// Most words are small numbers, or lead to data: about those no file is asked.
   private mutating func executable(_ word: UInt64, in space: inout some AddressSpace) throws(Stop) -> Modules.Answer {
     let nothing = Modules.Answer.objection(.notImageText(.nothing), module: nil)
-    guard word > 0xffff, let stretch, !stretch.mapping.contains(word), let mapping = try mapping(at: word, in: &space),
-      mapping.isExecutable, mapping.backing == .file
-    else { return nothing }
+    guard word > Walk.maxSmall, let stretch, !stretch.mapping.contains(word) else { return nothing }
+    guard let mapping = try mapping(at: word, in: &space), mapping.isExecutable else {
+      resting.use(.notCode(word))
+      return nothing
+    }
+    // Whatever else can be executed is not listed.
+    guard mapping.backing == .file else {
+      resting.giveUp()
+      return nothing
+    }
     return modules.code(at: word, in: &space)
+  }
+
+  /// No code lies there: the kernel maps nothing below 64 KiB (vm.mmap_min_addr).
+  private static let maxSmall: UInt64 = 0xffff
+
+  /// What is no code because it is small, or the stack's own address, may as well be another such number.
+  private mutating func rest(onWord word: UInt64, at slot: UInt64) {
+    let range = word <= Walk.maxSmall ? 0...Walk.maxSmall : resting.range(of: word) ?? word...word
+    if range.count == 1, stretch?.mapping.contains(word) == true { resting.use(.stack(start: word, end: word &+ 1, without: [])) }
+    resting.use(Basis.Word(address: slot, low: range.lowerBound, high: range.upperBound))
   }
 }
 

@@ -111,7 +111,9 @@ extension Walk {
     let part = try frame.forgedPart { (address) throws(Stop) in
       try word(at: address, in: &space)
     } isOneStack: { (place, other) throws(Stop) in
-      try mapping(at: place, in: &space)?.contains(other) ?? false
+      let isOne = try mapping(at: place, in: &space)?.contains(other) ?? false
+      if isOne { resting.use(.stack(start: min(place, other), end: max(place, other) &+ 1, without: [])) } else { resting.giveUp() }
+      return isOne
     }
     if let part { object(.signal, .forgedSignalFrame, detail: part) }
     if let callee = calleeOfCurrent, try !isHandler(callee, in: &space) { object(.signal, .notAHandler) }

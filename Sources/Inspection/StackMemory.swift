@@ -40,6 +40,12 @@ struct StackMemory {
     return word
   }
 
+  /// A word that was read before.
+  func held(at address: UInt64) -> UInt64? {
+    for piece in pieces { if let word = word(address, in: piece) { return word } }
+    return nil
+  }
+
   private mutating func held(_ address: UInt64) -> UInt64? {
     if last < pieces.count, let word = word(address, in: pieces[last]) { return word }
     for index in pieces.indices.reversed() {

@@ -20,6 +20,7 @@ extension Walk {
         try image.numbers(at: address - 2, budget: &budget)
       }
     }
+    if point.numbers == nil { resting.giveUp() }
     guard case .only(let numbers)? = point.numbers, !numbers.contains(snapshot.number) else { return }
     object(.site, .otherNumber, detail: numbers.map { String($0) }.joined(separator: ", "))
   }

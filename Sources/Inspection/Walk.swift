@@ -17,6 +17,7 @@ struct Walk {
     var instruction: UInt64
     var arrival: Arrival
     var registers: Registers
+    var origins = Resting.Origins()
   }
 
   /// A code address found in a file.
@@ -69,6 +70,8 @@ struct Walk {
   var modules = Modules()
   var budget: Budget
   var memory: StackMemory
+  /// What the finding rests on so far.
+  var resting = Resting()
   var current = Current()
   /// The frames that were judged, the innermost first.
   var trail: [Visited] = []
@@ -102,7 +105,8 @@ struct Walk {
 
   mutating func run(in space: inout some AddressSpace) {
     var place = Place(
-      instruction: snapshot.instruction, arrival: snapshot.isInterrupted ? .interrupted : .trapped, registers: snapshot.registers)
+      instruction: snapshot.instruction, arrival: snapshot.isInterrupted ? .interrupted : .trapped, registers: snapshot.registers,
+      origins: .trapped)
     do throws(Stop) {
       repeat {
         guard finding.depth < limits.maxFrames else { throw .unknown(.tooDeep) }
@@ -161,6 +165,7 @@ struct Walk {
       return nil
     case .coroutineStart:
       // rbx points at the pointer to the next context, above the arguments that did not fit into registers.
+      resting.use(Registers.rbx, from: place.origins)
       let isWhole = place.registers[Registers.rbx].map { $0 >= stackPointer && $0 - stackPointer <= 1024 && $0 % 8 == 0 } ?? false
       if isWhole, isMade(by: .makecontext, startingIn: code) { end(.coroutine, stackPointer) } else { object(.base, .wrongDepth) }
       return nil
@@ -192,8 +197,8 @@ struct Walk {
     in space: inout some AddressSpace
   ) throws(Stop) -> Place? {
     let stackPointer = place.registers[Registers.rsp] ?? 0
-    let caller: Caller
-    do throws(UnwindError) { caller = try apply(row, to: place, code, in: &space) } catch { throw .unknown(Reason(error)) }
+    let (caller, origins): (Caller, Resting.Origins)
+    do throws(UnwindError) { (caller, origins) = try apply(row, to: place, code, in: &space) } catch { throw .unknown(Reason(error)) }
     trail[trail.count - 1].cfa = caller.returnAddress == nil ? nil : caller.cfa
     try judgeFrame(by: row, source, in: &space)
     guard let returnAddress = caller.returnAddress else {
@@ -209,7 +214,7 @@ struct Walk {
       return nil
     }
     let next = Place(
-      instruction: returnAddress, arrival: row.isSignalFrame ? .interrupted : .returned, registers: caller.registers)
+      instruction: returnAddress, arrival: row.isSignalFrame ? .interrupted : .returned, registers: caller.registers, origins: origins)
     unwound(by: row.isSignalFrame ? .signalFrame : source)
     if row.isSignalFrame {
       try cross(to: next, from: stackPointer, in: &space)
@@ -224,10 +229,13 @@ struct Walk {
     return next
   }
 
-  mutating func apply(_ row: Row, to place: Place, _ code: Code, in space: inout some AddressSpace) throws(UnwindError) -> Caller {
-    try step(row, in: place.registers, at: place.instruction, file: code.image.file, budget: &budget) {
+  mutating func apply(
+    _ row: Row, to place: Place, _ code: Code, in space: inout some AddressSpace
+  ) throws(UnwindError) -> (Caller, Resting.Origins) {
+    let caller = try step(row, in: place.registers, at: place.instruction, file: code.image.file, budget: &budget) {
       (address) throws(UnwindError) in try memory.word(at: address, in: &space)
     }
+    return (caller, rest(on: row, appliedTo: place, caller))
   }
 
   /// `text`: the place of the frame's address in its file.

@@ -12,6 +12,7 @@ extension Walk {
     let ownership = snapshot.ownership(of: mapping, stackPointer: stackPointer)
     var entered = Stretch(mapping: mapping, backing: mapping.backing, start: stackPointer, ownership: ownership, frame: 0)
     if entered.isForeign { entered.frame = listCurrent() }
+    resting.enter(mapping, at: stackPointer, of: snapshot)
     stretch = entered
   }
 
@@ -32,7 +33,8 @@ extension Walk {
       throw .objected
     }
     // The outermost frame's CFA may be the end of the mapping.
-    guard let mapping = stretch?.mapping, cfa < mapping.start || cfa > mapping.end else { return }
+    guard let mapping = stretch?.mapping, cfa < mapping.start || cfa > mapping.end else { return resting.rise(to: cfa) }
+    resting.giveUp()
     let other = try self.mapping(at: cfa, in: &space)
     if let other, goesOn(to: other, from: mapping) {
       stretch?.mapping = other
@@ -65,11 +67,17 @@ extension Walk {
     do throws(UnwindError) {
       var registers = Registers()
       var address = stackPointer &+ Walk.registersInFrame
+      var origins = Resting.Origins()
       for number in Walk.registerOrder {
         registers[number] = try memory.word(at: address, in: &space)
+        origins[number] = address
         address &+= 8
       }
-      return Place(instruction: try memory.word(at: address, in: &space), arrival: .interrupted, registers: registers)
+      resting.use(Registers.rsp, from: origins)
+      origins[Registers.rsp] = 0
+      resting.use(wordAt: address)
+      return Place(
+        instruction: try memory.word(at: address, in: &space), arrival: .interrupted, registers: registers, origins: origins)
     } catch { throw .unknown(Reason(error)) }
   }
 

@@ -23,7 +23,10 @@ package struct Counts: Equatable, Sendable {
   /// Denials by the name of the check that decided; "unknown" where the stack could not be judged.
   package var deniedBy: [String: UInt64] = [:]
 
-  /// Stacks that the inspector answered about, and the frames that it walked.
+  /// Of the calls that were allowed, those whose stack was known word for word: what had been found of it was not found again.
+  package var repeated: UInt64 = 0
+
+  /// Stacks that were judged, by the inspector or as one that it had judged before, and the frames that it walked.
   package var stacks: UInt64 = 0
   package var frames: UInt64 = 0
   /// Of the frames, how many each source unwound, by its name. The outermost frame of a stack is not unwound by any.
@@ -54,12 +57,37 @@ package struct Counts: Equatable, Sendable {
     }
   }
 
-  /// Counts one inspected stack.
-  package mutating func count(_ finding: Finding) {
-    stacks &+= 1
-    frames &+= UInt64(finding.depth)
+  /// Counts as many allowed calls with the stack of one faultless finding.
+  package mutating func count(_ finding: Finding, _ syscall: String, repeated times: UInt64) {
+    guard times > 0 else { return }
+    count(finding, times: times)
+    syscalls[syscall, default: 0] &+= times
+    allowed &+= times
+    repeated &+= times
+  }
+
+  package mutating func add(_ other: Counts) {
+    allowed &+= other.allowed
+    audited &+= other.audited
+    denied &+= other.denied
+    unjudged &+= other.unjudged
+    withdrawn &+= other.withdrawn
+    repeated &+= other.repeated
+    stacks &+= other.stacks
+    frames &+= other.frames
+    deniedBy.merge(other.deniedBy, uniquingKeysWith: &+)
+    sources.merge(other.sources, uniquingKeysWith: &+)
+    objections.merge(other.objections, uniquingKeysWith: &+)
+    unknown.merge(other.unknown, uniquingKeysWith: &+)
+    syscalls.merge(other.syscalls, uniquingKeysWith: &+)
+  }
+
+  /// Counts one inspected stack, or as many as are the same.
+  package mutating func count(_ finding: Finding, times: UInt64 = 1) {
+    stacks &+= times
+    frames &+= UInt64(finding.depth) &* times
     for source in unwindingSources where finding.sources[source] > 0 {
-      sources[source.text, default: 0] &+= UInt64(finding.sources[source])
+      sources[source.text, default: 0] &+= UInt64(finding.sources[source]) &* times
     }
     for check in Check.allCases where finding.violations.contains(where: { $0.check == check }) {
       objections[check.name, default: 0] &+= 1

@@ -57,6 +57,10 @@ package struct Summary: Equatable, Sendable {
     }
     if counts.sources.isEmpty, counts.stacks > 0 { lines.append("  stacks    \(counts.stacks) inspected, \(counts.frames) frames") }
     add("stacks    ", "\(counts.stacks) inspected, \(counts.frames) frames: ", counts.sources)
+    if counts.repeated > 0, counts.calls > 0 {
+      let tenths = (counts.repeated &* 1000 &+ counts.calls / 2) / counts.calls
+      lines.append("  repeated  \(counts.repeated), \(tenths / 10).\(tenths % 10) % of the calls: as found before, word for word")
+    }
     add("denied    ", "by ", counts.deniedBy)
     add("objected  ", "", counts.objections)
     add("unknown   ", "", counts.unknown)
@@ -76,7 +80,7 @@ extension Counts {
     return .object([
       JSONMember("calls", .integer(calls)), JSONMember("allowed", .integer(allowed)), JSONMember("audited", .integer(audited)),
       JSONMember("denied", .integer(denied)), JSONMember("unjudged", .integer(unjudged)), JSONMember("withdrawn", .integer(withdrawn)),
-      JSONMember("deniedBy", object(deniedBy)), JSONMember("stacks", .integer(stacks)), JSONMember("frames", .integer(frames)),
+      JSONMember("repeated", .integer(repeated)), JSONMember("deniedBy", object(deniedBy)), JSONMember("stacks", .integer(stacks)), JSONMember("frames", .integer(frames)),
       JSONMember("sources", object(sources)), JSONMember("objections", object(objections)), JSONMember("unknown", object(unknown)),
       JSONMember("syscalls", object(syscalls)),
     ])
@@ -91,6 +95,8 @@ extension Counts {
     else { return nil }
     self.init()
     (self.allowed, self.audited, self.denied, self.unjudged, self.withdrawn) = (allowed, audited, denied, unjudged, withdrawn)
+    // Summaries of versions before it was counted have none.
+    repeated = number("repeated") ?? 0
     (self.stacks, self.frames) = (stacks, frames)
     (self.deniedBy, self.sources, self.objections) = (deniedBy, sources, objections)
     (self.unknown, self.syscalls) = (unknown, syscalls)

@@ -23,6 +23,8 @@ package struct Lineage {
 
   private var entries: [UInt32: Entry] = [:]
   private var clock: UInt64 = 0
+  /// How often something was forgotten.
+  private(set) var losses: UInt64 = 0
 
   package init() {}
 
@@ -46,6 +48,7 @@ package struct Lineage {
     clock += 1
     if entries.count >= Lineage.maxThreads, entries[thread.thread] == nil {
       let kept = entries.sorted { $0.value.lastUse > $1.value.lastUse }.prefix(Lineage.maxThreads / 2)
+      losses += 1
       entries = Dictionary(uniqueKeysWithValues: kept.map { ($0.key, $0.value) })
     }
     entries[thread.thread] = Entry(made: thread.made, startStack: startStack, outermost: now, lastUse: clock)
@@ -53,7 +56,9 @@ package struct Lineage {
 
   /// The process is about to execute a program, whose first thread has its number. Where the layout's randomness is off, its first stack may
   /// lie where the old one did.
-  package mutating func forget(_ process: UInt32) { entries[process] = nil }
+  package mutating func forget(_ process: UInt32) {
+    if entries.removeValue(forKey: process) != nil { losses += 1 }
+  }
 
   private func compared(_ finding: Finding, _ snapshot: Snapshot) -> (ThreadIdentity, startStack: UInt64, Outermost)? {
     guard finding.end == .processEntry || finding.end == .threadStart, let thread = snapshot.identity, let startStack = snapshot.startStack,

@@ -20,6 +20,7 @@ package final class Supervisor {
   private var counts = Counts()
   private var regions: JITRegions
   private var threads: ThreadRecords
+  private var recall = Recall()
 
   private var runtime: PidFD?
   private var connections: [UInt64: Connection] = [:]
@@ -61,7 +62,10 @@ package final class Supervisor {
 
   /// Runs until the last thread under the container's filters is gone, or the low-level runtime ended without ever handing one over.
   package func run() throws(SyscallError) {
-    defer { journal.write(counts) }
+    defer {
+      counts.add(recall.takeCounts())
+      journal.write(counts)
+    }
     do throws(SyscallError) {
       try loop()
     } catch {
@@ -183,8 +187,31 @@ package final class Supervisor {
         notification.answer(.proceed)
         return
       }
-      let subject = try Trouble.wrap { () throws(SnapshotError) in try Subject.taken(of: notification, by: &copier) }
+      let asked = try Trouble.wrap { () throws(SnapshotError) in
+        try copier.byBPF { (bpf) throws(SnapshotError) in try recall.ask(notification, bpf, generation: threads.generation) }
+      }
+      var (copied, inspected): (Snapshot?, Recall.Inspected?)
+      switch asked {
+      case .known(let trail, let isSettled):
+        guard let snapshot = try objected(to: trail, isSettled, notification, trap, life) else {
+          if notification.answer(.proceed) { recall.count(trail) } else { counts.count(.withdrawn, trap.syscall) }
+          return
+        }
+        copied = snapshot
+      case .unknown(let snapshot, let state): (copied, inspected) = (snapshot, state)
+      case nil: break
+      }
+      let subject = try Trouble.wrap { () throws(SnapshotError) in
+        try Subject.taken(of: notification, by: &copier, copied: copied)
+      }
       let finding = try judge(subject, notification, trap.syscall)
+      if let inspected {
+        try Trouble.wrap { () throws(SnapshotError) in
+          _ = try copier.byBPF { (bpf) throws(SnapshotError) in
+            try recall.learn(finding, of: trap.syscall, inspected, thread: notification.thread, bpf)
+          }
+        }
+      }
       // A process that was killed meanwhile has no stack any more: what was found of it says nothing.
       if finding.isClean || notification.isValid() { counts.count(finding) }
       let memoryCall = MemoryCall(trap.syscall, notification.arguments)
@@ -193,6 +220,7 @@ package final class Supervisor {
         // Before it happens: no other thread can run the new code unknown. Should the call fail, nothing executable lies there.
         if let memoryCall { regions.note(memoryCall, of: subject.snapshot, finding) }
         threads.note(finding, of: subject.snapshot)
+        recall.unsettle(notification.thread)
         if let life { threads.note(life, of: subject.snapshot) }
         counts.count(notification.answer(.proceed) ? .allowed : .withdrawn, trap.syscall)
       case .audit(let grounds):
@@ -207,6 +235,29 @@ package final class Supervisor {
     } catch {
       refuse(notification, error)
     }
+  }
+
+  /// Does what a faultless stack's call is followed by, for one that a trail says is faultless. The snapshot, to be inspected, where
+  /// something that is remembered of threads objects to it.
+  private func objected(
+    to trail: Trail, _ isSettled: Bool, _ notification: borrowing Notification, _ trap: ResolvedTrap, _ life: LifeCall?
+  ) throws(Trouble) -> Snapshot? {
+    let memoryCall = MemoryCall(trap.syscall, notification.arguments)
+    guard !isSettled || memoryCall != nil || life != nil else { return nil }
+    var snapshot = Snapshot(notification)
+    try Trouble.wrap { () throws(SnapshotError) in
+      _ = try copier.byBPF { (bpf) throws(SnapshotError) in snapshot.identify(bpf) }
+    }
+    if !isSettled {
+      guard threads.objections(to: trail.finding, of: snapshot).isEmpty else {
+        return try Trouble.wrap { () throws(SnapshotError) in try copier.copy(notification) }
+      }
+      threads.note(trail.finding, of: snapshot)
+      recall.settle(snapshot.thread, trail, generation: threads.generation)
+    }
+    if let memoryCall { regions.note(memoryCall, of: snapshot, trail.finding) }
+    if let life { threads.note(life, of: snapshot) }
+    return nil
   }
 
   /// Where a call comes from that is let go on unseen.

@@ -64,16 +64,20 @@ package struct Copier: ~Copyable {
   }
 
   package mutating func copy(_ notification: borrowing Kernel.Notification) throws(SnapshotError) -> Snapshot {
-    var snapshot = Snapshot()
-    snapshot.thread = notification.thread
-    snapshot.architecture = notification.architecture
-    snapshot.number = notification.number
-    snapshot.instruction = notification.instruction
+    var snapshot = Snapshot(notification)
     switch way {
     case .bpf(let bpf): try fillByBPF(&snapshot, bpf)
     case .proc(let copier): try copier.fill(&snapshot)
     }
     return snapshot
+  }
+
+  /// Runs `body` where threads are copied by BPF; nil where they are not.
+  func byBPF<Result>(_ body: (borrowing BPFSnapshot) throws(SnapshotError) -> Result) throws(SnapshotError) -> Result? {
+    switch way {
+    case .bpf(let bpf): try body(bpf)
+    case .proc: nil
+    }
   }
 }
 
@@ -84,9 +88,9 @@ extension Copier {
     snapshot.thread = thread
     switch way {
     case .bpf(let bpf):
-      let copy = try SnapshotError.wrap { () throws(SyscallError) in try bpf.copy(of: thread, want: 0) }
-      snapshot.process = copy.process
-      snapshot.startStack = copy.startStack
+      try SnapshotError.wrap { () throws(SyscallError) in try bpf.run(thread, want: 0) }
+      snapshot.process = bpf.process
+      snapshot.startStack = bpf.startStack
     case .proc:
       snapshot.process = try processOf(thread)
       let startStack = try processStat(thread).startStack
@@ -98,20 +102,27 @@ extension Copier {
 
 func fillByBPF(_ snapshot: inout Snapshot, _ bpf: borrowing BPFSnapshot) throws(SnapshotError) {
   let thread = snapshot.thread
-  // Registers first: whether the stack may be touched depends on where SP points.
-  let copy = try SnapshotError.wrap { () throws(SyscallError) in
-    let registers = try bpf.copy(of: thread, want: 0)
-    let want = try anonymousBytes(above: registers.registers[Registers.rsp], of: thread)
-    return want == 0 ? registers : try bpf.copy(of: thread, want: want)
+  try SnapshotError.wrap { () throws(SyscallError) in try bpf.run(thread, want: Copier.stackBytes) }
+  snapshot.take(bpf)
+}
+
+extension Snapshot {
+  /// What the last run has copied.
+  mutating func take(_ bpf: borrowing BPFSnapshot) {
+    identify(bpf)
+    for number in 0..<16 { registers[number] = bpf.register(number) }
+    stack = bpf.stack
   }
-  snapshot.process = copy.process
-  snapshot.made = copy.made / nanosecondsPerTick
-  for number in 0..<16 { snapshot.registers[number] = copy.registers[number] }
-  snapshot.threadPointer = copy.threadPointer
-  snapshot.startStack = copy.startStack
-  snapshot.borrowsMemory = copy.borrowsMemory
-  snapshot.hasExecuted = copy.hasExecuted
-  snapshot.stack = copy.stack
+
+  /// Whose the thread is, and when it was made: nothing that is allocated.
+  mutating func identify(_ bpf: borrowing BPFSnapshot) {
+    process = bpf.process
+    made = bpf.made / nanosecondsPerTick
+    threadPointer = bpf.threadPointer
+    startStack = bpf.startStack
+    borrowsMemory = bpf.borrowsMemory
+    hasExecuted = bpf.hasExecuted
+  }
 }
 
 /// USER_HZ is 100 on x86-64 (asm-generic/param.h): what /proc says in ticks, the kernel keeps in nanoseconds.

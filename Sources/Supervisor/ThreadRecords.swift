@@ -7,6 +7,9 @@ struct ThreadRecords {
   private var starts: ThreadStarts
   private var lineage = Lineage()
 
+  /// Moves with whatever may make an objection to a base that had none.
+  var generation: UInt64 { starts.changes &+ lineage.losses }
+
   init(seesAllStarts: Bool) { starts = ThreadStarts(seesAll: seesAllStarts) }
 
   /// Said of the last frame that is listed: the chain's end, unless it is very long.

@@ -103,12 +103,15 @@ package struct ThreadStarts {
   private var spaces: [UInt64: Space] = [:]
   package private(set) var count = 0
   private var clock: UInt64 = 0
+  /// How often a place or whose it is has changed.
+  private(set) var changes: UInt64 = 0
 
   package init(seesAll: Bool) { self.seesAll = seesAll }
 
   /// Takes note of a clone that is allowed to go on: `startStack` and `process` are its maker's.
   package mutating func note(_ start: ThreadStart, startStack: UInt64, process: UInt32, among population: Population) {
     clock += 1
+    changes += 1
     if spaces[startStack] == nil ? spaces.count >= ThreadStarts.maxSpaces : count >= ThreadStarts.maxStarts {
       forget(except: startStack, population)
     }
@@ -150,6 +153,7 @@ package struct ThreadStarts {
         spaces[startStack]?.lastUse = clock
         spaces[startStack]?.starts[place]?[index].lastUse = clock
         if start.claims.contains(where: { $0.thread == own }) { return }
+        changes += 1
         if start.claims.count >= ThreadStarts.maxClaims { spaces[startStack]?.starts[place]?[index].claims.removeFirst() }
         spaces[startStack]?.starts[place]?[index].claims.append(Claim(process: snapshot.process, thread: own))
         return

@@ -243,7 +243,7 @@ package struct Unknown: Equatable, Sendable {
 
 /// A place on the stack where a call has put a return address: what lies there, and the start of the function that it returns into.
 /// Absolute addresses, for comparison only: they are never shown.
-package struct Link: Equatable, Sendable {
+package struct Link: Hashable, Sendable {
   package var slot: UInt64
   package var returnAddress: UInt64
   package var function: UInt64
@@ -256,7 +256,7 @@ package struct Link: Equatable, Sendable {
 }
 
 /// Where a chain ended, for whoever remembers where the thread's chains ended before.
-package struct Outermost: Equatable, Sendable {
+package struct Outermost: Hashable, Sendable {
   /// At most this many links are told.
   package static let maxLinks = 4
 
@@ -301,6 +301,8 @@ package struct Finding: Equatable, Sendable {
   /// The bytes that the request's `text` points to, up to a NUL or 256 of them; empty where the finding is clean and no
   /// explanation was asked for, or no text.
   package var text: [UInt8] = []
+  /// What the finding rests on; nil where it is not clean, or rests on more than can be told.
+  package var basis: Basis?
 
   package init() {}
 

@@ -19,7 +19,7 @@ package enum Message: Equatable, Sendable {
   case finding(Finding)
 
   static let magic: UInt32 = 0x3147_4c43  // "CLG1"
-  static let version: UInt8 = 3
+  static let version: UInt8 = 4
   /// The longest message: a snapshot with its stack bytes, or a finding with everything it may list.
   package static let limit = 128 * 1024
 }
@@ -184,6 +184,7 @@ extension Writer {
       put(unknown.frame)
       put(unknown.reason)
     }
+    put(finding.basis)
   }
 
   private mutating func put(_ frames: [Frame], limit: Int) {
@@ -264,6 +265,7 @@ extension Reader {
           check: try takeCase(), frame: try take(), reason: try takeReason(), detail: try takeString(limit: Limit.detail)))
     }
     if try takeFlag() { finding.unknown = Unknown(frame: try take(), reason: try takeReason()) }
+    finding.basis = try takeBasis()
     return finding
   }
 
