@@ -75,7 +75,7 @@ struct exchange {
   __u32 want;  // stack bytes from SP upward
   __u32 space; // whose facts are asked for, NONE for nobody's
   __u32 slot;  // where what was found of this process is kept
-  __u64 need;  // the facts that are asked for
+  __u64 need;  // the facts that are asked for, at least
   // answer
   __u32 status;
   __u32 process;
@@ -87,7 +87,7 @@ struct exchange {
   __u64 borrows; // 1: a vfork child that still runs in its parent's memory
   __u64 forked; // 1: the process has executed nothing since it was forked
   __u64 sequence; // of changes of the mappings; all ones where the kernel does not count them, or is about to change some
-  __u64 holds; // of the facts asked for, those that hold
+  __u64 holds; // of them and of those that need no second look, those that hold
   __u64 canary; // the word at fs:0x28
   __u32 has_canary;
   __u32 below;  // bytes copied below SP: BELOW or 0
@@ -123,6 +123,7 @@ struct process {
   __u64 start, exec;
   __u64 sequence;
   __u64 holds;
+  __u64 texts; // of those, the ones that are looked at in each run
   __u32 generation;
   __u32 pad;
   struct {
@@ -275,7 +276,7 @@ static long look(struct task_struct *task, struct vm_area_struct *vma, void *con
 // The state of one of the loops below: a callback finds everything by its keys.
 struct round {
   struct task_struct *task;
-  __u64 need, holds;
+  __u64 need, holds, texts;
   __u32 space, slot;
 };
 
@@ -292,6 +293,7 @@ static long look_for_one(__u64 i, void *context) {
   bpf_find_vma(round->task, search.fact->start, look, &search, 0);
   if (!search.is_found && search.fact->kind == NOT_CODE) search.holds = 1;
   if (search.holds) round->holds |= 1ull << i;
+  if (search.vma) round->texts |= 1ull << i;
   process->places[i].vma = search.vma;
   process->places[i].inode = search.inode;
   return 0;
@@ -307,16 +309,13 @@ static long look_again(__u64 i, void *context) {
   struct space *space = space_of(round->space);
   struct process *process = process_at(round->slot);
   if (!space || !process || i >= FACTS) return 1;
-  if (process->places[i].vma) {
-    struct vm_area_struct *vma =
-        bpf_rdonly_cast((void *)process->places[i].vma, bpf_core_type_id_kernel(struct vm_area_struct));
-    struct inode *inode = bpf_rdonly_cast((void *)process->places[i].inode, bpf_core_type_id_kernel(struct inode));
-    struct fact *fact = &space->facts[i];
-    if (vma->anon_vma || fact->changed_seconds != inode->i_ctime_sec ||
-        fact->changed_nanoseconds != (inode->i_ctime_nsec & ~QUERIED))
-      return 0;
-  }
-  round->holds |= bit;
+  struct vm_area_struct *vma =
+      bpf_rdonly_cast((void *)process->places[i].vma, bpf_core_type_id_kernel(struct vm_area_struct));
+  struct inode *inode = bpf_rdonly_cast((void *)process->places[i].inode, bpf_core_type_id_kernel(struct inode));
+  struct fact *fact = &space->facts[i];
+  if (!vma->anon_vma && fact->changed_seconds == inode->i_ctime_sec &&
+      fact->changed_nanoseconds == (inode->i_ctime_nsec & ~QUERIED))
+    round->holds |= bit;
   return 0;
 }
 
@@ -335,9 +334,10 @@ static void judge_facts(struct exchange *x, struct task_struct *task) {
     process->generation = space->generation;
     bpf_loop(FACTS, look_for_one, &round, 0);
     process->holds = round.holds;
-    round.holds = 0;
+    process->texts = round.texts;
   }
-  round.need = process->holds & x->need;
+  round.holds = process->holds & ~process->texts;
+  round.need = process->holds & process->texts & x->need;
   bpf_loop(FACTS, look_again, &round, 0);
   x->holds = round.holds;
 }
