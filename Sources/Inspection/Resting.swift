@@ -74,7 +74,9 @@ struct Resting {
 
   /// A stretch begins on the stack that `mapping` is.
   mutating func enter(_ mapping: Mapping, at stackPointer: UInt64, of snapshot: Snapshot) {
-    guard mapping.backing != .file, let startStack = snapshot.startStack, let threadPointer = snapshot.threadPointer else { return giveUp() }
+    guard mapping.backing != .file, let startStack = snapshot.startStack, let threadPointer = snapshot.threadPointer else {
+      return giveUp()
+    }
     // What lies just below SP tells of the last calls.
     let below = stackPointer > Resting.belowBytes ? stackPointer - Resting.belowBytes : 0
     var stack = Stack(start: max(mapping.start, below), end: stackPointer &+ 8, without: [])
@@ -113,7 +115,8 @@ struct Resting {
       basis.words.append(Basis.Word(address: address, low: value, high: value))
       last = address
     }
-    basis.words += told
+    // What is used for what it is, need not be in a range as well.
+    basis.words += told.filter { word in !basis.words.contains { $0.address == word.address } }
     basis.facts = facts + stacks.map { .stack(start: $0.start, end: $0.end, without: $0.without) }
     guard basis.words.count <= Basis.maxWords, basis.facts.count <= Basis.maxFacts else { return nil }
     return basis

@@ -80,7 +80,8 @@ extension Counts {
     return .object([
       JSONMember("calls", .integer(calls)), JSONMember("allowed", .integer(allowed)), JSONMember("audited", .integer(audited)),
       JSONMember("denied", .integer(denied)), JSONMember("unjudged", .integer(unjudged)), JSONMember("withdrawn", .integer(withdrawn)),
-      JSONMember("repeated", .integer(repeated)), JSONMember("deniedBy", object(deniedBy)), JSONMember("stacks", .integer(stacks)), JSONMember("frames", .integer(frames)),
+      JSONMember("repeated", .integer(repeated)), JSONMember("deniedBy", object(deniedBy)), JSONMember("stacks", .integer(stacks)),
+      JSONMember("frames", .integer(frames)),
       JSONMember("sources", object(sources)), JSONMember("objections", object(objections)), JSONMember("unknown", object(unknown)),
       JSONMember("syscalls", object(syscalls)),
     ])

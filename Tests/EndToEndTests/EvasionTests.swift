@@ -89,6 +89,50 @@ extension EndToEnd {
       }
     }
 
+    // MARK: Repeated calls
+
+    /// A stack that is known word for word is not asked about again: unless anything that its finding rests on is another.
+    @Test(arguments: Place.allCases, [("return", "CG4005"), ("canary", "CG4010"), ("text", "CG4002"), ("memory", "CG4002")])
+    func `what changes after many equal calls is seen`(_ place: Place, _ change: (what: String, code: String)) throws {
+      try place.enter { supervised, alone, evasions in
+        for process in [[], ["child"]] {
+          let command = try Evasion.command("repeated", [change.what] + process, in: evasions.path)
+          let free = try run(alone + command, within: 20).possible()
+          #expect(free.evaded, "alone: \(free)")
+          let outcome = try run(supervised + command, within: 40)
+          #expect(!outcome.evaded && outcome.killed && outcome.errors.contains(change.code), "\(process): \(outcome)")
+          #expect(outcome.output.contains("warm"), "\(outcome)")
+        }
+      }
+    }
+
+    @Test func `a file that is written after many equal calls is seen`() throws {
+      try Callgate.required()
+      let installed = try Installed(profiles: ["strict": "{trap: ['@credentials']}"])
+      let folder = try Folder()
+      let copy = folder.file("repeated")
+      // Older than the container, to begin with.
+      try FileManager.default.copyItem(atPath: try Evasion.command("repeated")[0], toPath: copy)
+      Thread.sleep(forTimeInterval: 0.1)
+      let quiet = try run(installed.run([copy, "nothing"], profile: "strict"), within: 40)
+      #expect(quiet.evaded && quiet.status == 0, "\(quiet)")
+      let outcome = try run(installed.run([copy, "file"], profile: "strict"), within: 40)
+      #expect(outcome.output.contains("warm") && !outcome.evaded && outcome.errors.contains("CG4002"), "\(outcome)")
+    }
+
+    @Test func `equal calls are answered by what was found before`() throws {
+      try Callgate.required()
+      // Other tests' containers are counted in the same place.
+      let name = "repeats-\(getpid())"
+      let installed = try Installed(profiles: [name: "{trap: ['@credentials']}"])
+      let outcome = try run(installed.run(try Evasion.command("repeated", ["nothing"]), profile: name), within: 40)
+      #expect(outcome.evaded && outcome.status == 0, "\(outcome)")
+      let counts = try run([installed.ctl, "counts", "--last", "500", "--json"], within: 20)
+      let summary = try #require(counts.lines.last { $0.contains("\"\(name)\"") }, "\(counts)")
+      let repeated = try #require(summary.firstMatch(of: /"repeated":([0-9]+)/).flatMap { Int($0.1) }, "\(summary)")
+      #expect(repeated > 150, "\(summary)")
+    }
+
     // MARK: Stacks
 
     @Test(arguments: Place.allCases, ["heap", "bss", "mapping"]) func `a pivot is seen`(_ place: Place, _ target: String) throws {

@@ -107,13 +107,16 @@ struct LiveProcess: AddressSpace {
     }
     images.kept[identity] = .some(nil)
     let source: Source
+    var changed: Int64?
     if mapping.backing == .special {
       source = Source(try read(at: mapping.start, upTo: Int(mapping.end - mapping.start)))
     } else {
       let file = unsafe open(mapping.path, O_RDONLY | O_CLOEXEC)
       guard file >= 0 else { throw Unreadable() }
-      let size = lseek(file, 0, SEEK_END)
-      source = Source(sizeBytes: UInt64(size)) { (offset, count) throws(Source.Unreadable) in
+      var status = stat()
+      guard unsafe fstat(file, &status) == 0 else { throw Unreadable() }
+      changed = Int64(status.st_ctim.tv_sec) * 1_000_000_000 + Int64(status.st_ctim.tv_nsec)
+      source = Source(sizeBytes: UInt64(status.st_size)) { (offset, count) throws(Source.Unreadable) in
         var bytes = [UInt8](repeating: 0, count: count)
         // SAFETY: as above.
         let got = unsafe bytes.withUnsafeMutableBytes { unsafe pread(file, $0.baseAddress, $0.count, Int(offset)) }
@@ -122,7 +125,7 @@ struct LiveProcess: AddressSpace {
       }
     }
     do throws(ELFError) {
-      let image = try Image(source)
+      let image = try Image(source, changed: changed)
       image.isVDSO = mapping.path == "[vdso]"
       images.kept[identity] = image
       return image

@@ -67,7 +67,7 @@ func stops(
   at numbers: [Int32], of command: [String], limit: Int = .max, explain: Bool = false, images: LiveProcess.Images = .init(),
   permissions: Set<Permission> = Set(Permission.allCases),
   alter: (inout Snapshot, LiveProcess) -> Void = { _, _ in }, jit: (Snapshot, LiveProcess) -> JITMemory = { _, _ in JITMemory() },
-  found: (Snapshot, Finding) -> Void
+  found: (Snapshot, Finding) -> Void, again: (Snapshot, Finding, LiveProcess) -> Void = { _, _, _ in }
 ) throws {
   let process = Process()
   process.executableURL = URL(fileURLWithPath: try Workshop.made.get().path("stops"))
@@ -102,7 +102,9 @@ func stops(
         snapshot.stack = (try? live.read(at: stackPointer, upTo: 2048)) ?? []
       }
       alter(&snapshot, live)
-      found(snapshot, inspect(snapshot, in: &live, jit: jit(snapshot, live), permissions: permissions, explain: explain))
+      let finding = inspect(snapshot, in: &live, jit: jit(snapshot, live), permissions: permissions, explain: explain)
+      found(snapshot, finding)
+      again(snapshot, finding, live)
       live.finish()
       count += 1
       if count == limit {
