@@ -15,21 +15,23 @@ package import Kernel
     static let space = 8
     static let slot = 12
     static let need = 16
-    static let status = 24
-    static let process = 28
-    static let start = 32
-    static let startStack = 56
-    static let threadPointer = 64
-    static let borrows = 72
-    static let forked = 80
-    static let sequence = 88
-    static let holds = 96
-    static let canary = 104
-    static let hasCanary = 112
-    static let below = 116
-    static let copied = 120
-    static let registers = 128
-    static let stack = 264
+    static let base = 24
+    static let status = 32
+    static let process = 36
+    static let start = 40
+    static let startStack = 64
+    static let threadPointer = 72
+    static let borrows = 80
+    static let forked = 88
+    static let sequence = 96
+    static let holds = 104
+    static let canary = 112
+    static let table = 120
+    static let hasCanary = 128
+    static let below = 132
+    static let copied = 136
+    static let registers = 144
+    static let stack = 280
     static let size = stack + belowBytes + stackLimit
   }
   /// STACK_MAX of the program.
@@ -56,6 +58,8 @@ package import Kernel
   private let object: OpaquePointer
   private let program: CInt
   private let exchange: UnsafeMutableRawPointer
+  /// Where the kernel has all physical memory mapped; 0 where that was not found: then a glance is a copy.
+  private var base: UInt64 = 0
   /// The facts that later runs are asked about.
   package let facts: SpaceFacts
 
@@ -88,8 +92,9 @@ package import Kernel
       unsafe bpf_object__close(object)
       throw error
     }
-    let result = unsafe BPFSnapshot(object: object, program: program, exchange: exchange, facts: SpaceFacts(spaces))
+    var result = unsafe BPFSnapshot(object: object, program: program, exchange: exchange, facts: SpaceFacts(spaces))
     try result.prove()
+    try result.findBase()
     return result
   }
 
@@ -105,6 +110,26 @@ package import Kernel
     }
   }
 
+  /// Finds out where the kernel has physical memory mapped, by trying: that place is a multiple of 1 GiB (arch/x86/mm/kaslr.c), and this
+  /// process's page tables lie above it. It is the right one if a glance shows this process's own canary.
+  ///
+  /// From above downward, so that nothing but that mapping is ever looked at.
+  private mutating func findBase() throws(SyscallError) {
+    let own = UInt32(getpid())
+    try run(own, want: 1024)
+    guard let canary, canary != 0 else { return }
+    let tables = load(Field.table, UInt64.self)
+    for step in 0..<Self.maxGibibytes {
+      base = (tables & ~0x3fff_ffff) &- step << 30
+      try run(own, want: 1024, isGlance: true)
+      if self.canary == canary, below > 0, copied == 1024 { return }
+    }
+    base = 0
+  }
+
+  /// Of physical memory.
+  private static let maxGibibytes: UInt64 = 8192
+
   deinit {
     unsafe munmap(exchange, roundedToPages(Field.size))
     unsafe bpf_object__close(object)
@@ -112,7 +137,11 @@ package import Kernel
 
   /// Copies at most `want` stack bytes from SP upward; fewer where the mapping ends, none where a file is mapped there: nobody is waited
   /// for. ESRCH where the thread is gone.
-  package borrowing func run(_ thread: UInt32, want: Int, _ question: Question? = nil) throws(SyscallError) {
+  ///
+  /// A glance costs less, and may show less, or what is wrong: pages are looked at through the page tables while others may change them. It
+  /// is good for comparing with words that are known, and for nothing else.
+  package borrowing func run(_ thread: UInt32, want: Int, _ question: Question? = nil, isGlance: Bool = false) throws(SyscallError) {
+    unsafe exchange.storeBytes(of: isGlance ? base : 0, toByteOffset: Field.base, as: UInt64.self)
     unsafe exchange.storeBytes(of: thread, toByteOffset: Field.thread, as: UInt32.self)
     unsafe exchange.storeBytes(of: UInt32(min(max(0, want), Self.stackLimit)), toByteOffset: Field.want, as: UInt32.self)
     unsafe exchange.storeBytes(of: question?.space ?? .max, toByteOffset: Field.space, as: UInt32.self)

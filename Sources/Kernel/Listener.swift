@@ -14,6 +14,14 @@ package struct Listener: ~Copyable {
 
   package var raw: CInt { descriptor.raw }
 
+  /// The last thread under its filter is gone.
+  package borrowing func isHungUp() throws(SyscallError) -> Bool {
+    let raw = descriptor.raw
+    var request = pollfd(fd: raw, events: Int16(POLLIN), revents: 0)
+    _ = try retrying("look at a listener") { unsafe Int(poll(&request, 1, 0)) }
+    return request.revents & Int16(POLLHUP | POLLERR) != 0 && request.revents & Int16(POLLIN) == 0
+  }
+
   /// The next trapped syscall; nil where a signal took it back before it was received (ENOENT) or none waits.
   package borrowing func next() throws(SyscallError) -> Notification? {
     var received = seccomp_notif()

@@ -18,6 +18,9 @@ package struct Poller: ~Copyable {
     descriptor = OwnedFD(owning: CInt(try retrying("make an epoll descriptor") { Int(epoll_create1(O_CLOEXEC)) }))
   }
 
+  /// Can be read where something is ready.
+  var raw: CInt { descriptor.raw }
+
   package borrowing func add(_ raw: CInt, token: UInt64) throws(SyscallError) {
     try check("watch a descriptor", clinux_epoll_add(descriptor.raw, raw, token))
   }

@@ -11,6 +11,9 @@ package final class Supervisor {
   private let traps: [Int32: ResolvedTrap]
   private let door: UnixSocket
   private let poller: Poller
+  private var doorbell: Doorbell?
+  /// The session that is waited for alone: the poller does not watch its listener.
+  private var alone: UInt64?
   private var copier: Copier
   private let inspectorProgram: String
   private var inspector: Inspector?
@@ -55,6 +58,7 @@ package final class Supervisor {
         .snapshotFailed, "threads cannot be copied by BPF, nor stopped under this filter, so their calls are denied: \(fallback)")
     }
     poller = try Poller()
+    if (try kernelVersion()) >= (6, 11) { doorbell = try Doorbell(watching: poller) }
     try poller.add(self.door.raw, token: Token.door)
     self.runtime = runtime
     if let raw = self.runtime?.raw { try poller.add(raw, token: Token.runtime) }
@@ -77,20 +81,63 @@ package final class Supervisor {
 
   private func loop() throws(SyscallError) {
     while !isOver {
+      if try waitAlone() { continue }
       if copier.hasUnreleased { copier.release() }
-      for ready in try poller.wait(milliseconds: copier.hasUnreleased ? 20 : -1) {
-        switch ready.token {
-        case Token.door: try admit()
-        case Token.runtime: try runtimeEnded()
-        default:
-          if let session = sessions[ready.token] {
-            try serve(session, ready)
-          } else if let connection = connections[ready.token] {
-            try hear(connection, ready.token)
-          }
+      try dispatch(poller.wait(milliseconds: copier.hasUnreleased ? 20 : -1))
+    }
+  }
+
+  private func dispatch(_ all: [Readiness]) throws(SyscallError) {
+    for ready in all {
+      switch ready.token {
+      case Token.door: try admit()
+      case Token.runtime: try runtimeEnded()
+      default:
+        if let session = sessions[ready.token] {
+          try serve(session, ready)
+        } else if let connection = connections[ready.token] {
+          try hear(connection, ready.token)
         }
       }
     }
+  }
+
+  /// Where there is one listener only, waits for it and nothing else, as long as the doorbell does not ring. False where there are others,
+  /// or where the kernel does not end such a wait with the last thread under the filter (before Linux 6.11).
+  private func waitAlone() throws(SyscallError) -> Bool {
+    guard let doorbell, sessions.count == 1, !copier.hasUnreleased, let (token, session) = sessions.first else {
+      if let token = alone.take(), let session = sessions[token] {
+        doorbell?.pause()
+        try poller.add(session.listener.raw, token: token)
+      }
+      return false
+    }
+    if alone != token {
+      try poller.remove(session.listener.raw)
+      alone = token
+    }
+    do throws(SyscallError) {
+      if let notification = try doorbell.next(of: session.listener) {
+        answer(notification, of: session)
+        return true
+      }
+      if try session.listener.isHungUp() { end(token) }
+    } catch {
+      giveUp(token, error)
+    }
+    try dispatch(poller.wait(milliseconds: 0))
+    return true
+  }
+
+  private func end(_ token: UInt64) {
+    sessions[token] = nil
+    if alone == token { alone = nil }
+  }
+
+  /// Whatever this descriptor is, nobody can be answered through it; closing it fails the calls of those who wait.
+  private func giveUp(_ token: UInt64, _ error: SyscallError) {
+    journal.note(.internalError, "a listener was given up: \(error)")
+    end(token)
   }
 
   private var isOver: Bool {
@@ -152,16 +199,14 @@ package final class Supervisor {
       do throws(SyscallError) {
         guard let notification = try session.listener.next() else { return }
         answer(notification, of: session)
-        return
       } catch {
-        // Whatever this descriptor is, nobody can be answered through it; closing it fails the calls of those who wait.
-        journal.note(.internalError, "a listener was given up: \(error)")
+        try poller.remove(session.listener.raw)
+        giveUp(ready.token, error)
       }
-    } else if !ready.isHungUp {
-      return
+    } else if ready.isHungUp {
+      try poller.remove(session.listener.raw)
+      end(ready.token)
     }
-    try poller.remove(session.listener.raw)
-    sessions[ready.token] = nil
   }
 
   /// Receive, snapshot, inspect, decide, answer. Every way out of here answers: where none is written, dropping the notification

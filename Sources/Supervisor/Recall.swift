@@ -73,7 +73,7 @@ struct Recall {
     let sight = Sight(notification, bpf)
     if thread.space.map({ spaces[$0].startStack != sight.startStack }) ?? true {
       (thread.space, thread.process, need) = (place(of: sight.startStack), bpf.process, .max)
-      guard thread.space != nil else { return unknown(notification, sight, bpf) }
+      guard thread.space != nil else { return try unknown(notification, thread, sight, bpf) }
       try run(number, thread, need, bpf)
     }
     for _ in 0..<2 {
@@ -84,16 +84,16 @@ struct Recall {
           return .known(trail, isSettled: thread.settled.map { $0.outermost == trail.outermost && $0.generation == generation } ?? false)
         }
         // That it was not asked about says nothing.
-        guard trail.facts & ~need != 0 else { return unknown(notification, sight, bpf) }
+        guard trail.facts & ~need != 0 else { return try unknown(notification, thread, sight, bpf) }
         need |= trail.facts
       case .short(let bytes): thread.want = bytes
-      case .none: return unknown(notification, sight, bpf)
+      case .none: return try unknown(notification, thread, sight, bpf)
       }
       try run(number, thread, need, bpf)
       // The thread's own registers stay; the number of a thread that has ended may be another's by now.
       guard bpf.made == thread.made, Sight(notification, bpf) == sight else { throw .gone }
     }
-    return unknown(notification, sight, bpf)
+    return try unknown(notification, thread, sight, bpf)
   }
 
   /// Nothing objects to the outermost frames of `trail`, which the thread of the last run has.
@@ -140,18 +140,25 @@ struct Recall {
     }
   }
 
-  private func unknown(_ notification: borrowing Kernel.Notification, _ sight: Sight, _ bpf: borrowing BPFSnapshot) -> Answer {
+  private func unknown(
+    _ notification: borrowing Kernel.Notification, _ thread: Thread, _ sight: Sight, _ bpf: borrowing BPFSnapshot
+  ) throws(SnapshotError) -> Answer {
+    // A glance is not what is inspected.
+    try run(notification.thread, thread, 0, bpf, isGlance: false)
+    guard bpf.made == thread.made, Sight(notification, bpf) == sight else { throw .gone }
     var snapshot = Snapshot(notification)
     snapshot.take(bpf)
     return .unknown(snapshot, Inspected(sight: sight, sequence: bpf.sequence, registers: snapshot.registers))
   }
 
-  private func run(_ number: UInt32, _ thread: Thread, _ need: UInt64, _ bpf: borrowing BPFSnapshot) throws(SnapshotError) {
+  private func run(
+    _ number: UInt32, _ thread: Thread, _ need: UInt64, _ bpf: borrowing BPFSnapshot, isGlance: Bool = true
+  ) throws(SnapshotError) {
     let question = thread.space.map {
       BPFSnapshot.Question(space: UInt32($0), slot: thread.process % UInt32(SpaceFacts.maxProcesses), need: need)
     }
     let want = thread.want
-    try SnapshotError.wrap { () throws(SyscallError) in try bpf.run(number, want: want, question) }
+    try SnapshotError.wrap { () throws(SyscallError) in try bpf.run(number, want: want, question, isGlance: isGlance) }
   }
 
   private mutating func remembered(_ number: UInt32) -> Thread {

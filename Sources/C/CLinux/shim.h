@@ -179,6 +179,9 @@ static inline long clinux_epoll_add(int poller, int fd, uint64_t token) {
   struct epoll_event event = {.events = EPOLLIN, .data.u64 = token};
   return CLINUX_RESULT(epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event));
 }
+/// tgkill(2).
+static inline long clinux_tgkill(int process, int thread, int signal) { return CLINUX_RESULT(syscall(SYS_tgkill, process, thread, signal)); }
+
 #define CLINUX_EPOLL_BATCH 64
 static inline long clinux_epoll_wait(int poller, uint64_t *_Nonnull tokens, uint32_t *_Nonnull masks, int milliseconds) {
   struct epoll_event events[CLINUX_EPOLL_BATCH];
