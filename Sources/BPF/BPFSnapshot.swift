@@ -187,11 +187,12 @@ package import Kernel
     unsafe [UInt8](UnsafeRawBufferPointer(start: exchange + Field.stack + Self.belowBytes, count: copied))
   }
 
-  /// The bytes from SP - belowBytes upward. Those that were not copied mean nothing.
-  package func withWindow<Result>(_ body: (RawSpan) -> Result) -> Result {
-    // SAFETY: they lie within the map's value, which stays mapped until deinit.
-    let span = unsafe RawSpan(_unsafeStart: UnsafeRawPointer(exchange + Field.stack), byteCount: Self.belowBytes + copied)
-    return body(span)
+  /// The registers, sixteen words in DWARF order, and the bytes from SP - belowBytes upward. Those that were not copied mean nothing.
+  package func withAnswer(_ body: (_ registers: RawSpan, _ window: RawSpan) -> Bool) -> Bool {
+    // SAFETY: both lie within the map's value, which stays mapped until deinit.
+    let registers = unsafe RawSpan(_unsafeStart: UnsafeRawPointer(exchange + Field.registers), byteCount: 16 * 8)
+    let window = unsafe RawSpan(_unsafeStart: UnsafeRawPointer(exchange + Field.stack), byteCount: Self.belowBytes + copied)
+    return body(registers, window)
   }
 
   private func load<Value: BitwiseCopyable>(_ offset: Int, _: Value.Type) -> Value {

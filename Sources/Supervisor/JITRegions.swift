@@ -110,6 +110,8 @@ package struct MemoryCall: Equatable, Sendable {
   /// What lies there comes from elsewhere in the process.
   package var isMove = false
 
+  static let syscalls: Set<String> = ["mmap", "mprotect", "pkey_mprotect", "mremap"]
+
   /// nil for a call that does no such thing, and for one whose address the kernel chooses.
   package init?(_ syscall: String, _ arguments: [6 of UInt64]) {
     let address: UInt64

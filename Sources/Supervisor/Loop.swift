@@ -6,12 +6,13 @@ internal import Report
 internal import Wire
 
 /// One container's supervisor: holds its listeners and answers what they bring.
-package final class Supervisor {
+package struct Supervisor: ~Copyable {
   private let plan: Plan
-  private let traps: [Int32: ResolvedTrap]
+  /// By the system call's number; nil where it is not trapped.
+  private let traps: [Trap?]
   private let door: UnixSocket
   private let poller: Poller
-  private var doorbell: Doorbell?
+  private let doorbell: Doorbell?
   /// The session that is waited for alone: the poller does not watch its listener.
   private var alone: UInt64?
   private var copier: Copier
@@ -43,29 +44,30 @@ package final class Supervisor {
     plan: Plan, started: Int64, runtime: consuming PidFD?, door: consuming UnixSocket, inspector: Inspector, inspectorProgram: String,
     copier: consuming Copier
   ) throws(SyscallError) {
+    let poller = try Poller()
+    try poller.add(door.raw, token: Token.door)
+    if let raw = runtime?.raw { try poller.add(raw, token: Token.runtime) }
+    doorbell = (try kernelVersion()) >= (6, 11) ? try Doorbell(watching: poller) : nil
+    self.poller = poller
     self.plan = plan
     self.started = started
-    traps = Dictionary(plan.traps.map { ($0.number, $0) }) { first, _ in first }
+    traps = Trap.table(plan.traps)
     self.door = door
     self.inspector = inspector
     self.inspectorProgram = inspectorProgram
-    self.copier = copier
     journal = Journal(plan: plan)
     regions = JITRegions(declared: plan.jit)
     threads = ThreadRecords(seesAllStarts: plan.seesThreadStarts)
-    if let fallback = self.copier.fallback, plan.waitKillable {
+    self.runtime = runtime
+    if let fallback = copier.fallback, plan.waitKillable {
       journal.note(
         .snapshotFailed, "threads cannot be copied by BPF, nor stopped under this filter, so their calls are denied: \(fallback)")
     }
-    poller = try Poller()
-    if (try kernelVersion()) >= (6, 11) { doorbell = try Doorbell(watching: poller) }
-    try poller.add(self.door.raw, token: Token.door)
-    self.runtime = runtime
-    if let raw = self.runtime?.raw { try poller.add(raw, token: Token.runtime) }
+    self.copier = copier
   }
 
   /// Runs until the last thread under the container's filters is gone, or the low-level runtime ended without ever handing one over.
-  package func run() throws(SyscallError) {
+  package mutating func run() throws(SyscallError) {
     defer {
       counts.add(recall.takeCounts())
       journal.write(counts)
@@ -79,7 +81,7 @@ package final class Supervisor {
     }
   }
 
-  private func loop() throws(SyscallError) {
+  private mutating func loop() throws(SyscallError) {
     while !isOver {
       if try waitAlone() { continue }
       if copier.hasUnreleased { copier.release() }
@@ -87,7 +89,7 @@ package final class Supervisor {
     }
   }
 
-  private func dispatch(_ all: [Readiness]) throws(SyscallError) {
+  private mutating func dispatch(_ all: [Readiness]) throws(SyscallError) {
     for ready in all {
       switch ready.token {
       case Token.door: try admit()
@@ -104,7 +106,7 @@ package final class Supervisor {
 
   /// Where there is one listener only, waits for it and nothing else, as long as the doorbell does not ring. False where there are others,
   /// or where the kernel does not end such a wait with the last thread under the filter (before Linux 6.11).
-  private func waitAlone() throws(SyscallError) -> Bool {
+  private mutating func waitAlone() throws(SyscallError) -> Bool {
     guard let doorbell, sessions.count == 1, !copier.hasUnreleased, let (token, session) = sessions.first else {
       if let token = alone.take(), let session = sessions[token] {
         doorbell?.pause()
@@ -129,13 +131,13 @@ package final class Supervisor {
     return true
   }
 
-  private func end(_ token: UInt64) {
+  private mutating func end(_ token: UInt64) {
     sessions[token] = nil
     if alone == token { alone = nil }
   }
 
   /// Whatever this descriptor is, nobody can be answered through it; closing it fails the calls of those who wait.
-  private func giveUp(_ token: UInt64, _ error: SyscallError) {
+  private mutating func giveUp(_ token: UInt64, _ error: SyscallError) {
     journal.note(.internalError, "a listener was given up: \(error)")
     end(token)
   }
@@ -147,7 +149,7 @@ package final class Supervisor {
 
   // MARK: The way in
 
-  private func admit() throws(SyscallError) {
+  private mutating func admit() throws(SyscallError) {
     while let socket = try nextCaller() {
       let token = nextToken
       nextToken += 1
@@ -158,7 +160,7 @@ package final class Supervisor {
   }
 
   /// A caller that cannot be let in, for want of descriptors say, is left standing; the container's other listeners go on.
-  private func nextCaller() throws(SyscallError) -> UnixSocket? {
+  private mutating func nextCaller() throws(SyscallError) -> UnixSocket? {
     do throws(SyscallError) {
       return try door.accept()
     } catch {
@@ -167,7 +169,7 @@ package final class Supervisor {
     }
   }
 
-  private func hear(_ connection: Connection, _ token: UInt64) throws(SyscallError) {
+  private mutating func hear(_ connection: Connection, _ token: UInt64) throws(SyscallError) {
     switch connection.advance(expecting: plan.id) {
     case .more: return
     case .ended(let reason):
@@ -185,7 +187,7 @@ package final class Supervisor {
     connections[token] = nil
   }
 
-  private func runtimeEnded() throws(SyscallError) {
+  private mutating func runtimeEnded() throws(SyscallError) {
     if let raw = runtime?.raw { try poller.remove(raw) }
     runtime = nil
     // What it had sent before it ended is still to be heard.
@@ -194,7 +196,7 @@ package final class Supervisor {
 
   // MARK: The way of one syscall
 
-  private func serve(_ session: Session, _ ready: Readiness) throws(SyscallError) {
+  private mutating func serve(_ session: Session, _ ready: Readiness) throws(SyscallError) {
     if ready.isReadable {
       do throws(SyscallError) {
         guard let notification = try session.listener.next() else { return }
@@ -211,11 +213,10 @@ package final class Supervisor {
 
   /// Receive, snapshot, inspect, decide, answer. Every way out of here answers: where none is written, dropping the notification
   /// denies it.
-  private func answer(_ notification: consuming Notification, of session: Session) {
+  private mutating func answer(_ notification: consuming Notification, of session: Session) {
     do throws(Trouble) {
-      let isRuntimes = try Trouble.wrap { () throws(SnapshotError) in
-        try session.isRuntimes(notification)
-      }
+      let isRuntimes: Bool
+      do throws(SnapshotError) { isRuntimes = try session.isRuntimes(notification) } catch { throw .snapshot(error) }
       if isRuntimes {
         notification.answer(.proceed)
         return
@@ -224,48 +225,37 @@ package final class Supervisor {
         throw .unexpected(number: notification.number, architecture: notification.architecture)
       }
       let life = LifeCall(notification)
-      guard let trap = traps[notification.number], trap.applies(to: notification.arguments) else {
-        guard life != nil || traps[notification.number] != nil else {
+      let index = Int(notification.number)
+      let known = traps.indices.contains(index) ? traps[index] : nil
+      guard let trap = known, trap.applies(to: notification.arguments) else {
+        guard life != nil || known != nil else {
           throw .unexpected(number: notification.number, architecture: notification.architecture)
         }
         if let life { threads.note(life, of: try origin(of: notification)) }
         notification.answer(.proceed)
         return
       }
-      let asked = try Trouble.wrap { () throws(SnapshotError) in
-        try copier.byBPF { (bpf) throws(SnapshotError) in try recall.ask(notification, bpf, generation: threads.generation) }
+      let memoryCall = trap.isOfMemory ? MemoryCall(trap.syscall, notification.arguments) : nil
+      let trail: Trail?
+      do throws(SnapshotError) { trail = try recall.ask(notification, copier) } catch { throw .snapshot(error) }
+      if let trail, repeats(trail, notification, memoryCall, life) {
+        if notification.answer(.proceed) { recall.count(trail) } else { counts.count(.withdrawn, trap.syscall) }
+        return
       }
-      var (copied, inspected): (Snapshot?, Recall.Inspected?)
-      switch asked {
-      case .known(let trail, let isSettled):
-        guard let snapshot = try objected(to: trail, isSettled, notification, trap, life) else {
-          if notification.answer(.proceed) { recall.count(trail) } else { counts.count(.withdrawn, trap.syscall) }
-          return
-        }
-        copied = snapshot
-      case .unknown(let snapshot, let state): (copied, inspected) = (snapshot, state)
-      case nil: break
-      }
-      let subject = try Trouble.wrap { () throws(SnapshotError) in
-        try Subject.taken(of: notification, by: &copier, copied: copied)
-      }
+      let subject: Subject
+      do throws(SnapshotError) { subject = try Subject.taken(of: notification, by: &copier) } catch { throw .snapshot(error) }
       let finding = try judge(subject, notification, trap.syscall)
-      if let inspected {
-        try Trouble.wrap { () throws(SnapshotError) in
-          _ = try copier.byBPF { (bpf) throws(SnapshotError) in
-            try recall.learn(finding, of: trap.syscall, inspected, thread: notification.thread, bpf)
-          }
-        }
+      do throws(SnapshotError) { try recall.learn(finding, of: trap.syscall, notification, subject.snapshot, copier) } catch {
+        throw .snapshot(error)
       }
       // A process that was killed meanwhile has no stack any more: what was found of it says nothing.
       if finding.isClean || notification.isValid() { counts.count(finding) }
-      let memoryCall = MemoryCall(trap.syscall, notification.arguments)
       switch decide(finding, under: plan) {
       case .allow:
         // Before it happens: no other thread can run the new code unknown. Should the call fail, nothing executable lies there.
         if let memoryCall { regions.note(memoryCall, of: subject.snapshot, finding) }
         threads.note(finding, of: subject.snapshot)
-        recall.unsettle(notification.thread)
+        recall.unsettle()
         if let life { threads.note(life, of: subject.snapshot) }
         counts.count(notification.answer(.proceed) ? .allowed : .withdrawn, trap.syscall)
       case .audit(let grounds):
@@ -282,27 +272,23 @@ package final class Supervisor {
     }
   }
 
-  /// Does what a faultless stack's call is followed by, for one that a trail says is faultless. The snapshot, to be inspected, where
-  /// something that is remembered of threads objects to it.
-  private func objected(
-    to trail: Trail, _ isSettled: Bool, _ notification: borrowing Notification, _ trap: ResolvedTrap, _ life: LifeCall?
-  ) throws(Trouble) -> Snapshot? {
-    let memoryCall = MemoryCall(trap.syscall, notification.arguments)
-    guard !isSettled || memoryCall != nil || life != nil else { return nil }
+  /// Does what a faultless stack's call is followed by, for one that a trail says is faultless. False where something that is remembered of
+  /// threads objects to it: then it has to be inspected.
+  private mutating func repeats(
+    _ trail: Trail, _ notification: borrowing Notification, _ memoryCall: MemoryCall?, _ life: LifeCall?
+  ) -> Bool {
+    let isSettled = recall.isSettled(trail, at: threads.generation)
+    guard !isSettled || memoryCall != nil || life != nil else { return true }
     var snapshot = Snapshot(notification)
-    try Trouble.wrap { () throws(SnapshotError) in
-      _ = try copier.byBPF { (bpf) throws(SnapshotError) in snapshot.identify(bpf) }
-    }
+    guard copier.identify(&snapshot) else { return false }
     if !isSettled {
-      guard threads.objections(to: trail.finding, of: snapshot).isEmpty else {
-        return try Trouble.wrap { () throws(SnapshotError) in try copier.copy(notification) }
-      }
+      guard threads.objections(to: trail.finding, of: snapshot).isEmpty else { return false }
       threads.note(trail.finding, of: snapshot)
-      recall.settle(snapshot.thread, trail, generation: threads.generation)
+      recall.settle(trail, at: threads.generation)
     }
     if let memoryCall { regions.note(memoryCall, of: snapshot, trail.finding) }
     if let life { threads.note(life, of: snapshot) }
-    return nil
+    return true
   }
 
   /// Where a call comes from that is let go on unseen.
@@ -313,7 +299,7 @@ package final class Supervisor {
   }
 
   /// What the inspector saw, and what is remembered against it.
-  private func judge(
+  private mutating func judge(
     _ subject: borrowing Subject, _ notification: borrowing Notification, _ name: String
   ) throws(Trouble) -> Finding {
     var finding = try inspect(subject, notification, name)
@@ -325,7 +311,7 @@ package final class Supervisor {
     return finding
   }
 
-  private func inspect(
+  private mutating func inspect(
     _ subject: borrowing Subject, _ notification: borrowing Notification, _ name: String, explain: Bool = false
   ) throws(Trouble) -> Finding {
     let request = Request(
@@ -344,7 +330,7 @@ package final class Supervisor {
   }
 
   /// One that ended between two questions is replaced before the next is asked.
-  private func currentInspector() throws(InspectorError) -> Inspector {
+  private mutating func currentInspector() throws(InspectorError) -> Inspector {
     if let inspector, inspector.isAlive { return inspector }
     let started = try Inspector(program: inspectorProgram)
     inspector = started
@@ -352,7 +338,7 @@ package final class Supervisor {
   }
 
   /// A violation: what the profile says, before or instead of the answer.
-  private func deny(
+  private mutating func deny(
     _ notification: consuming Notification, _ grounds: Grounds, _ finding: Finding, _ subject: borrowing Subject, _ name: String
   ) {
     switch plan.onViolation {
@@ -381,8 +367,9 @@ package final class Supervisor {
   }
 
   /// What could not be judged at all is denied with EPERM, and says which part failed. Where the mode is audit, nothing is denied.
-  private func refuse(_ notification: consuming Notification, _ trouble: Trouble) {
-    let name = traps[notification.number]?.syscall ?? "system call \(notification.number)"
+  private mutating func refuse(_ notification: consuming Notification, _ trouble: Trouble) {
+    let index = Int(notification.number)
+    let name = (traps.indices.contains(index) ? traps[index]?.syscall : nil) ?? "system call \(notification.number)"
     // Nobody waits any more: a signal or a kill took the call back.
     guard notification.isValid() else { return counts.count(.withdrawn, name) }
     counts.count(.unjudged, name)
@@ -397,7 +384,29 @@ package final class Supervisor {
 /// AUDIT_ARCH_X86_64, linux/audit.h.
 private let x86_64: UInt32 = 0xC000_003E
 
-extension ResolvedTrap {
+/// What the loop asks of a trapped system call at each call.
+final class Trap {
+  let syscall: String
+  private let condition: Condition?
+  /// It may change what executable memory holds.
+  let isOfMemory: Bool
+
+  private init(_ trap: ResolvedTrap) {
+    syscall = trap.syscall
+    condition = trap.condition
+    isOfMemory = MemoryCall.syscalls.contains(trap.syscall)
+  }
+
+  /// By the numbers: all that Linux has are small.
+  static func table(_ traps: [ResolvedTrap]) -> [Trap?] {
+    var table: [Trap?] = []
+    for trap in traps where (0..<1024).contains(trap.number) {
+      while table.count <= trap.number { table.append(nil) }
+      if table[Int(trap.number)] == nil { table[Int(trap.number)] = Trap(trap) }
+    }
+    return table
+  }
+
   /// The condition of an argument-dependent trap, evaluated again: where the filter could not express it, it notifies always.
   func applies(to arguments: [6 of UInt64]) -> Bool {
     guard let condition, (0..<6).contains(condition.argument) else { return true }

@@ -22,6 +22,7 @@ struct Recall {
 
   /// What is remembered of a thread to ask at once what will be asked.
   private final class Thread {
+    let number: UInt32
     var made: UInt64 = 0
     var process: UInt32 = 0
     var space: Int?
@@ -30,79 +31,84 @@ struct Recall {
     var lastUse: UInt64 = 0
     /// The outermost frames that nothing objected to, and what was known of threads then.
     var settled: (outermost: Int, generation: UInt64)?
-  }
 
-  enum Answer {
-    /// `isSettled`: nothing that is remembered of the thread objects to its base either, as it did not before.
-    case known(Trail, isSettled: Bool)
-    /// The snapshot was taken, and has to be inspected.
-    case unknown(Snapshot, Inspected)
-  }
-
-  /// What was so when the snapshot was taken that is about to be inspected.
-  struct Inspected {
-    var sight: Sight
-    var sequence: UInt64?
-    fileprivate var registers: Registers
+    init(_ number: UInt32) { self.number = number }
   }
 
   private static let maxThreads = 4096
   /// More than a trail needs: the next one may reach further.
   private static let granule = 1024
 
-  private(set) var cache = TrailCache()
+  private var cache = TrailCache()
   private var spaces: [Space] = []
   private var threads: [UInt32: Thread] = [:]
   private var clock: UInt64 = 0
+  /// The thread that was asked about last.
+  private var current: Thread?
+  /// The mappings' sequence before it is inspected, where it was not known.
+  private var sequence: UInt64?
 
   mutating func takeCounts() -> Counts { cache.takeCounts() }
 
   // MARK: - Asking
 
-  /// Copies the thread of `notification`, and looks for its trail.
-  mutating func ask(
-    _ notification: borrowing Kernel.Notification, _ bpf: borrowing BPFSnapshot, generation: UInt64
-  ) throws(SnapshotError) -> Answer {
+  /// The trail of the thread of `notification`; nil where it is known by none.
+  mutating func ask(_ notification: borrowing Kernel.Notification, _ copier: borrowing Copier) throws(SnapshotError) -> Trail? {
+    switch copier.way {
+    case .bpf(let bpf): return try ask(notification, bpf)
+    case .proc: return nil
+    }
+  }
+
+  private mutating func ask(
+    _ notification: borrowing Kernel.Notification, _ bpf: borrowing BPFSnapshot
+  ) throws(SnapshotError) -> Trail? {
     clock &+= 1
-    let number = notification.thread
-    let thread = remembered(number)
+    let thread = remembered(notification.thread)
     thread.lastUse = clock
     var need = thread.last?.facts ?? .max
-    try run(number, thread, need, bpf)
+    try run(thread, need, bpf)
     if bpf.made != thread.made { begin(thread, bpf) }
     let sight = Sight(notification, bpf)
     if thread.space.map({ spaces[$0].startStack != sight.startStack }) ?? true {
       (thread.space, thread.process, need) = (place(of: sight.startStack), bpf.process, .max)
-      guard thread.space != nil else { return try unknown(notification, thread, sight, bpf) }
-      try run(number, thread, need, bpf)
+      guard thread.space != nil else { return unknown(bpf) }
+      try run(thread, need, bpf)
     }
     for _ in 0..<2 {
       switch match(thread, sight, bpf) {
       case .found(let trail):
         if trail.facts & ~bpf.holds == 0 {
           use(trail, thread)
-          return .known(trail, isSettled: thread.settled.map { $0.outermost == trail.outermost && $0.generation == generation } ?? false)
+          return trail
         }
         // That it was not asked about says nothing.
-        guard trail.facts & ~need != 0 else { return try unknown(notification, thread, sight, bpf) }
+        guard trail.facts & ~need != 0 else { return unknown(bpf) }
         need |= trail.facts
       case .short(let bytes): thread.want = bytes
-      case .none: return try unknown(notification, thread, sight, bpf)
+      case .none: return unknown(bpf)
       }
-      try run(number, thread, need, bpf)
+      try run(thread, need, bpf)
       // The thread's own registers stay; the number of a thread that has ended may be another's by now.
       guard bpf.made == thread.made, Sight(notification, bpf) == sight else { throw .gone }
     }
-    return try unknown(notification, thread, sight, bpf)
+    return unknown(bpf)
   }
 
-  /// Nothing objects to the outermost frames of `trail`, which the thread of the last run has.
-  mutating func settle(_ thread: UInt32, _ trail: Trail, generation: UInt64) {
-    threads[thread]?.settled = (trail.outermost, generation)
+  /// Nothing has objected to the outermost frames of `trail`, which the thread that was asked about has, and nothing is known now
+  /// (`generation`) that was not known then.
+  func isSettled(_ trail: Trail, at generation: UInt64) -> Bool {
+    guard let settled = current?.settled else { return false }
+    return settled.outermost == trail.outermost && settled.generation == generation
   }
 
-  /// What was found of a thread at its last inspection is another.
-  mutating func unsettle(_ thread: UInt32) { threads[thread]?.settled = nil }
+  func settle(_ trail: Trail, at generation: UInt64) { current?.settled = (trail.outermost, generation) }
+
+  /// What is known of the thread comes from another finding now.
+  func unsettle() { current?.settled = nil }
+
+  /// What was answered by a trail: nothing, where the caller had taken its call back.
+  func count(_ trail: Trail) { trail.repetitions &+= 1 }
 
   private mutating func use(_ trail: Trail, _ thread: Thread) {
     if thread.last !== trail {
@@ -113,9 +119,6 @@ struct Recall {
     cache.use(trail)
   }
 
-  /// What was answered by a trail: nothing, where the caller had taken its call back.
-  func count(_ trail: Trail) { trail.repetitions &+= 1 }
-
   private enum Match {
     case found(Trail)
     /// One that may match needs so many bytes from SP upward.
@@ -124,52 +127,49 @@ struct Recall {
   }
 
   private func match(_ thread: Thread, _ sight: Sight, _ bpf: borrowing BPFSnapshot) -> Match {
-    let (below, copied, canary) = (bpf.below, bpf.copied, bpf.canary)
-    return bpf.withWindow { window in
-      func isSame(_ trail: Trail) -> Bool {
-        trail.space == thread.space && trail.epoch == spaces[trail.space].epoch
-          && trail.matches(window, below: below, canary: canary) { bpf.register($0) }
-      }
-      if let last = thread.last, last.sight == sight, isSame(last) { return .found(last) }
-      var needed = 0
-      for trail in cache.candidates(at: sight) {
-        if isSame(trail) { return .found(trail) }
-        if trail.reach > copied { needed = max(needed, trail.reach) }
-      }
-      return needed > copied && needed > thread.want ? .short(needed) : .none
+    if let last = thread.last, last.sight == sight, isSame(last, thread, bpf) { return .found(last) }
+    var needed = 0
+    for trail in cache.candidates(at: sight) {
+      if isSame(trail, thread, bpf) { return .found(trail) }
+      if trail.reach > bpf.copied { needed = max(needed, trail.reach) }
+    }
+    return needed > bpf.copied && needed > thread.want ? .short(needed) : .none
+  }
+
+  private func isSame(_ trail: Trail, _ thread: Thread, _ bpf: borrowing BPFSnapshot) -> Bool {
+    guard trail.space == thread.space, trail.epoch == spaces[trail.space].epoch else { return false }
+    return bpf.withAnswer { registers, window in
+      trail.matches(window, below: bpf.below, canary: bpf.canary, registers)
     }
   }
 
-  private func unknown(
-    _ notification: borrowing Kernel.Notification, _ thread: Thread, _ sight: Sight, _ bpf: borrowing BPFSnapshot
-  ) throws(SnapshotError) -> Answer {
-    // A glance is not what is inspected.
-    try run(notification.thread, thread, 0, bpf, isGlance: false)
-    guard bpf.made == thread.made, Sight(notification, bpf) == sight else { throw .gone }
-    var snapshot = Snapshot(notification)
-    snapshot.take(bpf)
-    return .unknown(snapshot, Inspected(sight: sight, sequence: bpf.sequence, registers: snapshot.registers))
+  /// Nobody knows it: what is so before it is inspected is remembered.
+  private mutating func unknown(_ bpf: borrowing BPFSnapshot) -> Trail? {
+    sequence = bpf.sequence
+    return nil
   }
 
-  private func run(
-    _ number: UInt32, _ thread: Thread, _ need: UInt64, _ bpf: borrowing BPFSnapshot, isGlance: Bool = true
-  ) throws(SnapshotError) {
+  private func run(_ thread: Thread, _ need: UInt64, _ bpf: borrowing BPFSnapshot) throws(SnapshotError) {
     let question = thread.space.map {
       BPFSnapshot.Question(space: UInt32($0), slot: thread.process % UInt32(SpaceFacts.maxProcesses), need: need)
     }
-    let want = thread.want
-    try SnapshotError.wrap { () throws(SyscallError) in try bpf.run(number, want: want, question, isGlance: isGlance) }
+    do throws(SyscallError) { try bpf.run(thread.number, want: thread.want, question, isGlance: true) } catch { throw .system(error) }
   }
 
   private mutating func remembered(_ number: UInt32) -> Thread {
-    if let known = threads[number] { return known }
+    if let current, current.number == number { return current }
+    if let known = threads[number] {
+      current = known
+      return known
+    }
     if threads.count >= Recall.maxThreads {
       let uses = threads.values.map(\.lastUse).sorted()
       let middle = uses[uses.count / 2]
       threads = threads.filter { $0.value.lastUse > middle }
     }
-    let thread = Thread()
+    let thread = Thread(number)
     threads[number] = thread
+    current = thread
     return thread
   }
 
@@ -184,25 +184,39 @@ struct Recall {
 
   // MARK: - Learning
 
-  /// Keeps what was found as a trail, if all that it rests on can be told and still is so.
+  /// Keeps what was found as a trail, if all that it rests on can be told and still is so. `snapshot` is that which was inspected, of the
+  /// thread that was asked about last.
   mutating func learn(
-    _ finding: Finding, of syscall: String, _ inspected: Inspected, thread number: UInt32, _ bpf: borrowing BPFSnapshot
+    _ finding: Finding, of syscall: String, _ notification: borrowing Kernel.Notification, _ snapshot: Snapshot,
+    _ copier: borrowing Copier
   ) throws(SnapshotError) {
-    let sight = inspected.sight
-    guard finding.isClean, let basis = finding.basis, let sequence = inspected.sequence, let thread = threads[number] else { return }
-    let space = place(of: sight.startStack) ?? made(sight.startStack)
+    switch copier.way {
+    case .bpf(let bpf): try learn(finding, of: syscall, notification, snapshot, bpf)
+    case .proc: return
+    }
+  }
+
+  private mutating func learn(
+    _ finding: Finding, of syscall: String, _ notification: borrowing Kernel.Notification, _ snapshot: Snapshot,
+    _ bpf: borrowing BPFSnapshot
+  ) throws(SnapshotError) {
+    guard finding.isClean, let basis = finding.basis, let sequence, let thread = current,
+      let startStack = snapshot.startStack
+    else { return }
+    let space = place(of: startStack) ?? made(startStack)
     guard let facts = facts(basis.facts, in: space, bpf.facts) else { return }
-    (thread.space, thread.process) = (space, bpf.process)
+    (thread.space, thread.process) = (space, snapshot.process)
     let question = BPFSnapshot.Question(space: UInt32(space), slot: thread.process % UInt32(SpaceFacts.maxProcesses), need: facts)
-    try SnapshotError.wrap { () throws(SyscallError) in try bpf.run(number, want: 0, question) }
-    guard bpf.made == thread.made, bpf.sequence == sequence, hold(facts, in: space, bpf),
+    try SnapshotError.wrap { () throws(SyscallError) in try bpf.run(thread.number, want: 0, question) }
+    let sight = Sight(notification, bpf)
+    // The registers and the identity are those of the blocked thread, before and after.
+    guard bpf.made == thread.made, bpf.sequence == sequence, sight.isOf(snapshot), hold(facts, in: space, bpf),
       let trail = Trail(
-        finding, basis, of: syscall, at: sight, register: { inspected.registers[$0] ?? 0 }, facts: facts, space: space,
+        finding, basis, of: syscall, at: sight, register: { snapshot.registers[$0] ?? 0 }, facts: facts, space: space,
         epoch: spaces[space].epoch, outermost: cache.number(of: finding.outermost))
     else { return }
     cache.insert(trail)
-    thread.last = trail
-    thread.want = (trail.reach + Recall.granule / 2) & ~(Recall.granule - 1) | Recall.granule
+    use(trail, thread)
   }
 
   private mutating func made(_ startStack: UInt64) -> Int {
@@ -289,6 +303,15 @@ extension Sight {
       number: notification.number, instruction: notification.instruction, stackPointer: bpf.stackPointer,
       threadPointer: bpf.threadPointer, startStack: bpf.startStack, borrowsMemory: bpf.borrowsMemory, hasExecuted: bpf.hasExecuted,
       isFirst: notification.thread == bpf.process)
+  }
+}
+
+extension Sight {
+  /// The snapshot was taken at it.
+  fileprivate func isOf(_ snapshot: Snapshot) -> Bool {
+    number == snapshot.number && instruction == snapshot.instruction && stackPointer == snapshot.registers[Registers.rsp]
+      && threadPointer == snapshot.threadPointer && startStack == snapshot.startStack && borrowsMemory == snapshot.borrowsMemory
+      && hasExecuted == snapshot.hasExecuted && isFirst == (snapshot.thread == snapshot.process)
   }
 }
 

@@ -25,12 +25,12 @@ package enum SnapshotError: Error, Equatable, Sendable, CustomStringConvertible 
 
 /// Copies blocked threads: by BPF where the kernel and our capabilities allow it, else from /proc and by ptrace.
 package struct Copier: ~Copyable {
-  fileprivate enum Way: ~Copyable {
+  enum Way: ~Copyable {
     case bpf(BPFSnapshot)
     case proc(ProcCopier)
   }
 
-  fileprivate var way: Way
+  private(set) var way: Way
   /// Why BPF is not used, for the supervisor's own record.
   package let fallback: SyscallError?
 
@@ -71,17 +71,19 @@ package struct Copier: ~Copyable {
     }
     return snapshot
   }
-
-  /// Runs `body` where threads are copied by BPF; nil where they are not.
-  func byBPF<Result>(_ body: (borrowing BPFSnapshot) throws(SnapshotError) -> Result) throws(SnapshotError) -> Result? {
-    switch way {
-    case .bpf(let bpf): try body(bpf)
-    case .proc: nil
-    }
-  }
 }
 
 extension Copier {
+  /// Whose the thread is that was looked at last; false where nobody can tell.
+  func identify(_ snapshot: inout Snapshot) -> Bool {
+    switch way {
+    case .bpf(let bpf):
+      snapshot.identify(bpf)
+      return true
+    case .proc: return false
+    }
+  }
+
   /// Which process a thread belongs to, and which address space: no registers, and no word of its memory.
   func origin(of thread: UInt32) throws(SnapshotError) -> Snapshot {
     var snapshot = Snapshot()

@@ -8,11 +8,8 @@ struct Subject: ~Copyable {
   let map: MemoryMap
   let pages: PageMap
 
-  /// `copied`, where it is there already, was copied of this very thread.
-  static func taken(
-    of notification: borrowing Notification, by copier: inout Copier, copied: Snapshot? = nil
-  ) throws(SnapshotError) -> Subject {
-    let snapshot = if let copied { copied } else { try copier.copy(notification) }
+  static func taken(of notification: borrowing Notification, by copier: inout Copier) throws(SnapshotError) -> Subject {
+    let snapshot = try copier.copy(notification)
     let thread = notification.thread
     let memory = try SnapshotError.wrap { () throws(SyscallError) in try ProcessMemory(of: thread) }
     let map = try SnapshotError.wrap { () throws(SyscallError) in try MemoryMap(of: thread) }

@@ -122,11 +122,15 @@ package final class Trail {
   var words: Int { slots.count + ranges.count }
 
   /// Whether the registers and words are those that the finding rests on. `window` begins at SP - `belowLimit`; `below` is how many bytes
-  /// below SP it really holds. Who calls has compared the sight, and asks about the facts.
-  package func matches(_ window: RawSpan, below: Int, canary: UInt64?, register: (Int) -> UInt64) -> Bool {
+  /// below SP it really holds; `registers` are the sixteen. Who calls has compared the sight, and asks about the facts.
+  package func matches(_ window: RawSpan, below: Int, canary: UInt64?, _ registers: RawSpan) -> Bool {
     guard below >= self.below, window.byteCount >= Trail.belowLimit + reach else { return false }
     if let known = self.canary, known != canary { return false }
-    for (number, value) in registers where register(number) != value { return false }
+    for index in self.registers.indices {
+      let (number, value) = self.registers[index]
+      // SAFETY: bounds are checked, and any bytes are a number.
+      if unsafe registers.unsafeLoadUnaligned(fromByteOffset: 8 * number, as: UInt64.self) != value { return false }
+    }
     for index in slots.indices {
       // SAFETY: every slot ends at or below `reach`, which the window holds.
       let word = unsafe window.unsafeLoadUnaligned(fromUncheckedByteOffset: Int(slots[index]), as: UInt64.self)

@@ -39,10 +39,11 @@ func supervise(planFile: borrowing OwnedFD, ready: borrowing OwnedFD) throws(Ref
 
   // Loading the BPF program takes longer than all of the above: whoever waits for the container need not wait for that.
   do throws(SyscallError) {
-    try Supervisor(
+    var supervisor = try Supervisor(
       plan: plan, started: started, runtime: runtime, door: door, inspector: inspector, inspectorProgram: inspectorProgram,
       copier: Copier(bpfObject: object, mayInterrupt: !plan.waitKillable)
-    ).run()
+    )
+    try supervisor.run()
   } catch {
     throw Refusal(.supervisorLost, error.description)
   }
