@@ -30,8 +30,12 @@ package import Kernel
     static let hasCanary = 128
     static let below = 132
     static let copied = 136
+    static let locate = 140
     static let registers = 144
-    static let stack = 280
+    static let codeStart = 280
+    static let codeEnd = 288
+    static let code = 296
+    static let stack = 344
     static let size = stack + belowBytes + stackLimit
   }
   /// STACK_MAX of the program.
@@ -140,7 +144,10 @@ package import Kernel
   ///
   /// A glance costs less, and may show less, or what is wrong: pages are looked at through the page tables while others may change them. It
   /// is good for comparing with words that are known, and for nothing else.
-  package borrowing func run(_ thread: UInt32, want: Int, _ question: Question? = nil, isGlance: Bool = false) throws(SyscallError) {
+  package borrowing func run(
+    _ thread: UInt32, want: Int, _ question: Question? = nil, isGlance: Bool = false, isLocating: Bool = false
+  ) throws(SyscallError) {
+    unsafe exchange.storeBytes(of: isLocating ? 1 : 0, toByteOffset: Field.locate, as: UInt32.self)
     unsafe exchange.storeBytes(of: isGlance ? base : 0, toByteOffset: Field.base, as: UInt64.self)
     unsafe exchange.storeBytes(of: thread, toByteOffset: Field.thread, as: UInt32.self)
     unsafe exchange.storeBytes(of: UInt32(min(max(0, want), Self.stackLimit)), toByteOffset: Field.want, as: UInt32.self)
@@ -175,6 +182,14 @@ package import Kernel
   package var below: Int { min(Int(load(Field.below, UInt32.self)), Self.belowBytes) }
   package var copied: Int { min(Int(load(Field.copied, UInt32.self)), Self.stackLimit) }
 
+  /// The mapping of the trapped instruction, where that was asked for and it is a file's code, mapped privately and read only, of which the
+  /// process has copied no page.
+  package var code: (start: UInt64, end: UInt64, identity: CodeIdentity)? {
+    let start = load(Field.codeStart, UInt64.self)
+    guard start != 0 else { return nil }
+    return (start, load(Field.codeEnd, UInt64.self), load(Field.code, CodeIdentity.self))
+  }
+
   /// By DWARF number; 16 is rip.
   package func register(_ number: Int) -> UInt64 {
     precondition(number >= 0 && number < 17)
@@ -199,6 +214,21 @@ package import Kernel
     // SAFETY: every field lies within the map's value, which stays mapped until deinit.
     unsafe exchange.loadUnaligned(fromByteOffset: offset, as: Value.self)
   }
+}
+
+/// Which part of which file is mapped, and how: mirrors `struct identity`.
+package struct CodeIdentity: BitwiseCopyable, Hashable, Sendable {
+  /// In pages.
+  package var offset: UInt64
+  /// VM_READ, VM_WRITE, VM_EXEC and VM_SHARED of linux/mm.h.
+  package var flags: UInt64
+  package var inode: UInt64
+  package var device: UInt64
+  package var seconds: Int64
+  package var nanoseconds: UInt64
+
+  /// When the file was changed last, in nanoseconds since 1970.
+  package var changed: Int64 { seconds &* 1_000_000_000 &+ Int64(truncatingIfNeeded: nanoseconds) }
 }
 
 /// The kernel rounds a map's memory up to whole pages, and so must a mapping of it.
@@ -235,8 +265,7 @@ private func mapped(_ map: CInt, _ bytes: Int) throws(SyscallError) -> UnsafeMut
     static let start = 8
     static let end = 16
     static let outside = 24
-    static let seconds = 72
-    static let nanoseconds = 80
+    static let identity = 40
   }
 
   fileprivate static let size = maxSpaces * Field.spaceBytes
@@ -267,12 +296,11 @@ private func mapped(_ map: CInt, _ bytes: Int) throws(SyscallError) -> UnsafeMut
     store(generation, offset(of: space) + Field.generation)
   }
 
-  /// When the file of a text fact was changed last, in nanoseconds since 1970; nil where nobody has learnt it yet.
-  package func changed(at index: Int, of space: UInt32) -> Int64? {
+  /// What was learnt of the mapping; of a stack, only the flags. nil where nobody has learnt it yet.
+  package func identity(at index: Int, of space: UInt32) -> CodeIdentity? {
     let place = place(of: index, in: space)
     guard load(place + Field.isLearnt, UInt32.self) != 0 else { return nil }
-    let (seconds, overflow) = load(place + Field.seconds, Int64.self).multipliedReportingOverflow(by: 1_000_000_000)
-    return overflow ? nil : seconds &+ load(place + Field.nanoseconds, Int64.self)
+    return load(place + Field.identity, CodeIdentity.self)
   }
 
   private func offset(of space: UInt32) -> Int {

@@ -70,6 +70,11 @@ void *bpf_rdonly_cast(const void *object, __u32 type) __ksym;
 
 enum { STATUS_OK = 1, STATUS_NO_TASK = 2 };
 
+// Which part of which file is mapped, and how. The device and the inode are those of the file that the pages come from.
+struct identity {
+  __u64 offset, flags, inode, device, changed_seconds, changed_nanoseconds;
+};
+
 struct exchange {
   // request
   __u32 thread;
@@ -97,8 +102,11 @@ struct exchange {
   __u32 has_canary;
   __u32 below;  // bytes copied below SP: BELOW or 0
   __u32 copied; // bytes copied from SP upward
-  __u32 pad;
+  __u32 locate; // of the request, 1: the mapping of the trapped instruction is wanted
   __u64 registers[17]; // DWARF order, then rip
+  // A file's code, read only and with no page that the process has copied: all zero where that is not what the instruction lies in.
+  __u64 code_start, code_end;
+  struct identity code;
   __u8 stack[BELOW + STACK_MAX];
 };
 
@@ -111,8 +119,7 @@ struct fact {
   // that can be executed.
   __u64 start, end;
   __u64 outside[2];
-  // learnt by the first run after the fact was written
-  __u64 offset, flags, inode, device, changed_seconds, changed_nanoseconds;
+  struct identity identity; // learnt by the first run after the fact was written; of a stack, the flags only
 };
 
 struct space {
@@ -299,6 +306,7 @@ static void glance_at_stack(struct exchange *x, __u64 sp, __u64 fs_base) {
 // VM_READ, VM_WRITE, VM_EXEC, VM_SHARED; linux/mm.h
 #define FLAGS 0xf
 #define EXECUTABLE 4
+#define CODE 5
 // I_CTIME_QUERIED, linux/fs.h: that somebody has asked for the time does not change it.
 #define QUERIED 0x80000000u
 
@@ -308,9 +316,18 @@ struct search {
   __u32 is_found, holds;
 };
 
-static int file_is(struct fact *fact, struct inode *inode) {
-  return fact->inode == inode->i_ino && fact->device == inode->i_sb->s_dev && fact->changed_seconds == inode->i_ctime_sec &&
-         fact->changed_nanoseconds == (inode->i_ctime_nsec & ~QUERIED);
+static void identify(struct identity *identity, struct vm_area_struct *vma, struct inode *inode) {
+  identity->offset = vma->vm_pgoff;
+  identity->flags = vma->vm_flags & FLAGS;
+  identity->inode = inode->i_ino;
+  identity->device = inode->i_sb->s_dev;
+  identity->changed_seconds = inode->i_ctime_sec;
+  identity->changed_nanoseconds = inode->i_ctime_nsec & ~QUERIED;
+}
+
+static int is_same(struct identity *a, struct identity *b) {
+  return a->offset == b->offset && a->flags == b->flags && a->inode == b->inode && a->device == b->device &&
+         a->changed_seconds == b->changed_seconds && a->changed_nanoseconds == b->changed_nanoseconds;
 }
 
 static long look(struct task_struct *task, struct vm_area_struct *vma, void *context) {
@@ -327,10 +344,10 @@ static long look(struct task_struct *task, struct vm_area_struct *vma, void *con
   }
   if (fact->kind == STACK) {
     if (!fact->is_learnt) {
-      fact->flags = flags;
+      fact->identity.flags = flags;
       fact->is_learnt = 1;
     }
-    if (start > fact->start || end < fact->end || file || flags != fact->flags) return 0;
+    if (start > fact->start || end < fact->end || file || flags != fact->identity.flags) return 0;
     if (fact->outside[0] >= start && fact->outside[0] < end) return 0;
     if (fact->outside[1] >= start && fact->outside[1] < end) return 0;
     search->holds = 1;
@@ -341,16 +358,13 @@ static long look(struct task_struct *task, struct vm_area_struct *vma, void *con
   if (start != fact->start || end != fact->end || !file || vma->anon_vma) return 0;
   struct inode *inode = file->f_inode;
   if (!inode) return 0;
+  struct identity identity;
+  identify(&identity, vma, inode);
   if (!fact->is_learnt) {
-    fact->offset = vma->vm_pgoff;
-    fact->flags = flags;
-    fact->inode = inode->i_ino;
-    fact->device = inode->i_sb->s_dev;
-    fact->changed_seconds = inode->i_ctime_sec;
-    fact->changed_nanoseconds = inode->i_ctime_nsec & ~QUERIED;
+    fact->identity = identity;
     fact->is_learnt = 1;
   }
-  if (fact->offset != vma->vm_pgoff || fact->flags != flags || !file_is(fact, inode)) return 0;
+  if (!is_same(&fact->identity, &identity)) return 0;
   search->vma = (__u64)vma;
   search->inode = (__u64)inode;
   search->holds = 1;
@@ -397,8 +411,8 @@ static long look_again(__u64 i, void *context) {
       bpf_rdonly_cast((void *)process->places[i].vma, bpf_core_type_id_kernel(struct vm_area_struct));
   struct inode *inode = bpf_rdonly_cast((void *)process->places[i].inode, bpf_core_type_id_kernel(struct inode));
   struct fact *fact = &space->facts[i];
-  if (!vma->anon_vma && fact->changed_seconds == inode->i_ctime_sec &&
-      fact->changed_nanoseconds == (inode->i_ctime_nsec & ~QUERIED))
+  if (!vma->anon_vma && fact->identity.changed_seconds == inode->i_ctime_sec &&
+      fact->identity.changed_nanoseconds == (inode->i_ctime_nsec & ~QUERIED))
     round->holds |= bit;
   return 0;
 }
@@ -424,6 +438,20 @@ static void judge_facts(struct exchange *x, struct task_struct *task) {
   round.need = process->holds & process->texts & x->need;
   bpf_loop(FACTS, look_again, &round, 0);
   x->holds = round.holds;
+}
+
+static long locate(struct task_struct *task, struct vm_area_struct *vma, void *context) {
+  if (!knows_changes()) return 0;
+  __u32 zero = 0;
+  struct exchange *x = bpf_map_lookup_elem(&callgate_map, &zero);
+  struct file *file = vma->vm_file;
+  if (!x || !file || vma->anon_vma || (vma->vm_flags & FLAGS) != CODE) return 0;
+  struct inode *inode = file->f_inode;
+  if (!inode) return 0;
+  x->code_start = vma->vm_start;
+  x->code_end = vma->vm_end;
+  identify(&x->code, vma, inode);
+  return 0;
 }
 
 static __u64 sequence_of(struct task_struct *task) {
@@ -454,6 +482,12 @@ static int fill(struct exchange *x, struct task_struct *task) {
   if (x->base) glance_at_stack(x, r->rsp, x->fs_base);
   else if (x->want > 0) copy_stack(x, task, r->rsp, x->fs_base);
   if (x->space != NONE) judge_facts(x, task);
+  x->code_start = 0;
+  // The address after the instruction may be the mapping's end.
+  if (x->locate) {
+    __u32 nothing = 0;
+    bpf_find_vma(task, r->rip - 1, locate, &nothing, 0);
+  }
   return STATUS_OK;
 }
 

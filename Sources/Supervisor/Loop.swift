@@ -24,7 +24,7 @@ package struct Supervisor: ~Copyable {
   private var counts = Counts()
   private var regions: JITRegions
   private var threads: ThreadRecords
-  private var recall = Recall()
+  private var recall: Recall
 
   private var runtime: PidFD?
   private var connections: [UInt64: Connection] = [:]
@@ -58,6 +58,7 @@ package struct Supervisor: ~Copyable {
     journal = Journal(plan: plan)
     regions = JITRegions(declared: plan.jit)
     threads = ThreadRecords(seesAllStarts: plan.seesThreadStarts)
+    recall = Recall(usesPaths: !plan.paths.isEmpty || !plan.jit.isEmpty)
     self.runtime = runtime
     if let fallback = copier.fallback, plan.waitKillable {
       journal.note(

@@ -27,7 +27,8 @@ struct Recall {
     var process: UInt32 = 0
     var space: Int?
     var last: Trail?
-    var want = Copier.stackBytes
+    /// A glance at as much costs little.
+    var want = 8192
     var lastUse: UInt64 = 0
     /// The outermost frames that nothing objected to, and what was known of threads then.
     var settled: (outermost: Int, generation: UInt64)?
@@ -40,6 +41,9 @@ struct Recall {
   private static let granule = 1024
 
   private var cache = TrailCache()
+  private var patterns = Patterns()
+  /// What findings depend on besides, the paths of files, is not part of a pattern.
+  private let hasPatterns: Bool
   private var spaces: [Space] = []
   private var threads: [UInt32: Thread] = [:]
   private var clock: UInt64 = 0
@@ -47,6 +51,9 @@ struct Recall {
   private var current: Thread?
   /// The mappings' sequence before it is inspected, where it was not known.
   private var sequence: UInt64?
+
+  /// `usesPaths`: the profile judges files by their paths, or declares runtimes, which are told by theirs.
+  init(usesPaths: Bool) { hasPatterns = !usesPaths }
 
   mutating func takeCounts() -> Counts { cache.takeCounts() }
 
@@ -72,7 +79,7 @@ struct Recall {
     let sight = Sight(notification, bpf)
     if thread.space.map({ spaces[$0].startStack != sight.startStack }) ?? true {
       (thread.space, thread.process, need) = (place(of: sight.startStack), bpf.process, .max)
-      guard thread.space != nil else { return unknown(bpf) }
+      guard thread.space != nil else { return try recognise(thread, sight, bpf) }
       try run(thread, need, bpf)
     }
     for _ in 0..<2 {
@@ -86,7 +93,7 @@ struct Recall {
         guard trail.facts & ~need != 0 else { return unknown(bpf) }
         need |= trail.facts
       case .short(let bytes): thread.want = bytes
-      case .none: return unknown(bpf)
+      case .none: return try recognise(thread, sight, bpf)
       }
       try run(thread, need, bpf)
       // The thread's own registers stay; the number of a thread that has ended may be another's by now.
@@ -143,6 +150,29 @@ struct Recall {
     }
   }
 
+  /// No trail of this address space is the thread's, but perhaps another's is, moved.
+  private mutating func recognise(_ thread: Thread, _ sight: Sight, _ bpf: borrowing BPFSnapshot) throws(SnapshotError) -> Trail? {
+    guard hasPatterns, sight.threadPointer == 0, sight.isFirst, let code = bpf.code, let sequence = bpf.sequence else { return unknown(bpf) }
+    for pattern in patterns.all(at: Pattern.Key(sight, code: code)) {
+      guard let (finding, basis, registers) = pattern.moved(to: sight, codeStart: code.start) else { continue }
+      let made = Trail(
+        finding, basis, of: pattern.syscall, at: sight, register: { registers[$0] }, facts: 0, space: 0, epoch: 0, outermost: 0)
+      guard let made else { continue }
+      if made.reach > bpf.copied, made.reach > thread.want {
+        thread.want = made.reach
+        try run(thread, .max, bpf)
+        guard bpf.made == thread.made, bpf.sequence == sequence else { return unknown(bpf) }
+      }
+      guard bpf.withAnswer({ made.matches($1, below: bpf.below, canary: bpf.canary, $0) }) else { continue }
+      guard
+        let trail = try keep(
+          finding, basis, of: pattern.syscall, at: sight, sequence, thread, bpf, as: pattern, register: { registers[$0] })
+      else { return unknown(bpf) }
+      return trail
+    }
+    return unknown(bpf)
+  }
+
   /// Nobody knows it: what is so before it is inspected is remembered.
   private mutating func unknown(_ bpf: borrowing BPFSnapshot) -> Trail? {
     sequence = bpf.sequence
@@ -153,7 +183,11 @@ struct Recall {
     let question = thread.space.map {
       BPFSnapshot.Question(space: UInt32($0), slot: thread.process % UInt32(SpaceFacts.maxProcesses), need: need)
     }
-    do throws(SyscallError) { try bpf.run(thread.number, want: thread.want, question, isGlance: true) } catch { throw .system(error) }
+    // Only of a thread that has made no call yet, or has just executed a program, the process can be a new one.
+    let isNew = thread.last.map { LifeCall.isExec($0.sight.number) } ?? true
+    do throws(SyscallError) {
+      try bpf.run(thread.number, want: thread.want, question, isGlance: true, isLocating: hasPatterns && isNew)
+    } catch { throw .system(error) }
   }
 
   private mutating func remembered(_ number: UInt32) -> Thread {
@@ -168,6 +202,8 @@ struct Recall {
       threads = threads.filter { $0.value.lastUse > middle }
     }
     let thread = Thread(number)
+    // It may well be a fork, or another thread, of the process that made the last call.
+    (thread.space, thread.process) = (current?.space, current?.process ?? 0)
     threads[number] = thread
     current = thread
     return thread
@@ -200,23 +236,57 @@ struct Recall {
     _ finding: Finding, of syscall: String, _ notification: borrowing Kernel.Notification, _ snapshot: Snapshot,
     _ bpf: borrowing BPFSnapshot
   ) throws(SnapshotError) {
-    guard finding.isClean, let basis = finding.basis, let sequence, let thread = current,
-      let startStack = snapshot.startStack
-    else { return }
-    let space = place(of: startStack) ?? made(startStack)
-    guard let facts = facts(basis.facts, in: space, bpf.facts) else { return }
-    (thread.space, thread.process) = (space, snapshot.process)
+    guard finding.isClean, let basis = finding.basis, let sequence, let thread = current else { return }
+    let registers = snapshot.registers
+    try SnapshotError.wrap { () throws(SyscallError) in try bpf.run(thread.number, want: 0) }
+    let sight = Sight(notification, bpf)
+    guard sight.isOf(snapshot) else { return }
+    _ = try keep(finding, basis, of: syscall, at: sight, sequence, thread, bpf, as: nil) { registers[$0] ?? 0 }
+  }
+
+  /// Makes a trail of a finding, if all that it rests on holds, and the mappings are those of `sequence` still. `pattern`: what the finding was
+  /// moved from; nil for one that was just made.
+  private mutating func keep(
+    _ finding: Finding, _ basis: Basis, of syscall: String, at sight: Sight, _ sequence: UInt64, _ thread: Thread,
+    _ bpf: borrowing BPFSnapshot, as pattern: Pattern?, register: (Int) -> UInt64
+  ) throws(SnapshotError) -> Trail? {
+    let space = place(of: sight.startStack) ?? made(sight.startStack)
+    guard let facts = facts(basis.facts, in: space, bpf.facts) else { return nil }
+    (thread.space, thread.process) = (space, bpf.process)
     let question = BPFSnapshot.Question(space: UInt32(space), slot: thread.process % UInt32(SpaceFacts.maxProcesses), need: facts)
     try SnapshotError.wrap { () throws(SyscallError) in try bpf.run(thread.number, want: 0, question) }
-    let sight = Sight(notification, bpf)
-    // The registers and the identity are those of the blocked thread, before and after.
-    guard bpf.made == thread.made, bpf.sequence == sequence, sight.isOf(snapshot), hold(facts, in: space, bpf),
+    guard bpf.made == thread.made, bpf.sequence == sequence, bpf.stackPointer == sight.stackPointer, hold(facts, in: space, bpf) else {
+      return nil
+    }
+    let (code, stackFlags) = learnt(facts, in: space, bpf)
+    if let pattern, code != pattern.key.identity || stackFlags != pattern.stackFlags { return nil }
+    guard
       let trail = Trail(
-        finding, basis, of: syscall, at: sight, register: { snapshot.registers[$0] ?? 0 }, facts: facts, space: space,
-        epoch: spaces[space].epoch, outermost: cache.number(of: finding.outermost))
-    else { return }
+        finding, basis, of: syscall, at: sight, register: register, facts: facts, space: space, epoch: spaces[space].epoch,
+        outermost: cache.number(of: finding.outermost))
+    else { return nil }
     cache.insert(trail)
     use(trail, thread)
+    if hasPatterns, pattern == nil, let code, let stackFlags,
+      let pattern = Pattern(finding, basis, of: syscall, at: sight, register: register, code: code, stackFlags: stackFlags)
+    {
+      patterns.insert(pattern)
+    }
+    return trail
+  }
+
+  /// What was learnt of the one mapping of code among `facts`, and of the one stack; nil where there are more.
+  private func learnt(_ bits: UInt64, in space: Int, _ bpf: borrowing BPFSnapshot) -> (code: CodeIdentity?, stackFlags: UInt64?) {
+    var (codes, stacks): ([CodeIdentity], [UInt64]) = ([], [])
+    for (index, fact) in spaces[space].facts.enumerated() where bits >> UInt64(index) & 1 != 0 {
+      guard let identity = bpf.facts.identity(at: index, of: UInt32(space)) else { continue }
+      switch fact {
+      case .text: codes.append(identity)
+      case .stack: stacks.append(identity.flags)
+      case .notCode: break
+      }
+    }
+    return (codes.count == 1 ? codes[0] : nil, stacks.count == 1 ? stacks[0] : nil)
   }
 
   private mutating func made(_ startStack: UInt64) -> Int {
@@ -228,7 +298,7 @@ struct Recall {
     }
     let oldest = spaces.indices.min { spaces[$0].lastUse < spaces[$1].lastUse } ?? 0
     let generation = spaces[oldest].generation
-    cache.forget(space: oldest)
+    // Its trails go with its epoch.
     spaces[oldest] = space
     spaces[oldest].generation = generation
     return oldest
@@ -264,7 +334,7 @@ struct Recall {
   }
 
   private mutating func reset(_ space: Int, _ written: borrowing SpaceFacts) {
-    cache.forget(space: space)
+    // Its trails go with its epoch.
     clock &+= 1
     spaces[space].epoch = clock
     spaces[space].facts = []
@@ -284,7 +354,7 @@ struct Recall {
     for (index, fact) in spaces[space].facts.enumerated() where bits >> UInt64(index) & 1 != 0 {
       let isOther =
         switch fact {
-        case .text(_, _, let changed): failing >> UInt64(index) & 1 == 0 && bpf.facts.changed(at: index, of: UInt32(space)) != changed
+        case .text(_, _, let changed): failing >> UInt64(index) & 1 == 0 && bpf.facts.identity(at: index, of: UInt32(space))?.changed != changed
         case .stack: failing >> UInt64(index) & 1 != 0
         case .notCode: false
         }

@@ -52,7 +52,7 @@ enum LifeCall {
   init?(_ notification: borrowing Notification) {
     if let start = ThreadStart(number: notification.number, arguments: notification.arguments) {
       self = .start(start)
-    } else if LifeCall.execNumbers.contains(notification.number) {
+    } else if LifeCall.isExec(notification.number) {
       self = .execution
     } else {
       return nil
@@ -60,7 +60,7 @@ enum LifeCall {
   }
 
   /// execve and execveat, asm/unistd_64.h.
-  private static let execNumbers: Set<Int32> = [59, 322]
+  static func isExec(_ number: Int32) -> Bool { number == 59 || number == 322 }
 }
 
 extension Population {

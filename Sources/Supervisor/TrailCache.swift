@@ -45,9 +45,6 @@ package struct TrailCache {
     trails[trail.sight] = here
   }
 
-  /// The trails of a space that is given up.
-  mutating func forget(space: Int) { keep { $0.space != space } }
-
   /// Equal ones get equal numbers, as long as they are remembered.
   mutating func number(of found: Outermost?) -> Int {
     guard let found else { return 0 }
