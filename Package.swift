@@ -99,7 +99,9 @@ let package = Package(
     tests("X86Tests", uses: ["X86"]),
     tests("UnwindTests", uses: ["Bytes", "ELF", "Samples", "Unwind", "Wire", "X86"]),
     tests("FlowTests", uses: ["ELF", "Flow", "Samples", "Unwind", "Wire", "X86"]),
-    tests("InspectionTests", uses: ["ELF", "Flow", "Inspection", "Samples", "Unwind", "Wire"], resources: [.copy("Fixtures")]),
+    tests(
+      "InspectionTests", uses: ["BPF", "ELF", "Flow", "Inspection", "Samples", "Supervisor", "Unwind", "Wire"],
+      resources: [.copy("Fixtures")]),
     tests("JSONTests", uses: ["JSON"]),
     tests("YAMLTests", uses: ["YAML"]),
     tests("FilterTests", uses: ["Diagnostics", "Filter", "JSON", "OCI", "Profile"], resources: [.copy("Fixtures")]),

@@ -227,6 +227,15 @@ package struct CodeIdentity: BitwiseCopyable, Hashable, Sendable {
   package var seconds: Int64
   package var nanoseconds: UInt64
 
+  package init(offset: UInt64, flags: UInt64, inode: UInt64, device: UInt64, seconds: Int64, nanoseconds: UInt64) {
+    self.offset = offset
+    self.flags = flags
+    self.inode = inode
+    self.device = device
+    self.seconds = seconds
+    self.nanoseconds = nanoseconds
+  }
+
   /// When the file was changed last, in nanoseconds since 1970.
   package var changed: Int64 { seconds &* 1_000_000_000 &+ Int64(truncatingIfNeeded: nanoseconds) }
 }

@@ -1,5 +1,5 @@
-internal import BPF
-internal import Wire
+package import BPF
+package import Wire
 
 /// A trail that is good for other address spaces, too: whoever starts the same program makes the same calls from the same places of the dynamic
 /// loader, only that the kernel has put the loader and the stack elsewhere.
@@ -8,8 +8,8 @@ internal import Wire
 /// those of the stack by their distances from one another and modulo 16. Where the chain's code is that of one mapping only, and its words point
 /// nowhere but into that and into the stack, a process in which both lie elsewhere, at distances that keep the alignment, is inspected in the
 /// same steps. Nothing else is taken for a pattern: no thread pointer, no canary, no second file, no mapping that merely is not code.
-final class Pattern {
-  struct Key: Hashable {
+package final class Pattern {
+  package struct Key: Hashable {
     var number: Int32
     var identity: CodeIdentity
     var length: UInt64
@@ -21,7 +21,7 @@ final class Pattern {
     var hasExecuted: Bool
   }
 
-  let key: Key
+  package let key: Key
   let syscall: String
   private let finding: Finding
   private let basis: Basis
@@ -33,7 +33,7 @@ final class Pattern {
   let outermost: Outermost
 
   /// nil where the finding of `trail` rests on more than one mapping of code and the stack.
-  init?(_ finding: Finding, _ basis: Basis, of syscall: String, at sight: Sight, register: (Int) -> UInt64, code: CodeIdentity, stackFlags: UInt64) {
+  package init?(_ finding: Finding, _ basis: Basis, of syscall: String, at sight: Sight, register: (Int) -> UInt64, code: CodeIdentity, stackFlags: UInt64) {
     guard sight.threadPointer == 0, basis.facts.count == 2, let outermost = finding.outermost else { return nil }
     var (text, stack): (Range<UInt64>?, Range<UInt64>?)
     for fact in basis.facts {
@@ -61,7 +61,7 @@ final class Pattern {
   }
 
   /// The finding, what it rests on, and the registers in another address space; nil where the stack does not lie so that it could be moved there.
-  func moved(to sight: Sight, codeStart: UInt64) -> (Finding, Basis, registers: [UInt64])? {
+  package func moved(to sight: Sight, codeStart: UInt64) -> (Finding, Basis, registers: [UInt64])? {
     guard (sight.stackPointer &- stackPointer) % 16 == 0, sight.threadPointer == 0, sight.isFirst else { return nil }
     let (code, stack) = (codeStart &- self.codeStart, sight.stackPointer &- stackPointer)
     let codeEnd = self.codeStart &+ key.length

@@ -40,8 +40,8 @@ import Wire
       for (offset, word) in words {
         for byte in 0..<8 { bytes[Trail.belowLimit + offset + byte] = UInt8(truncatingIfNeeded: word >> UInt64(8 * byte)) }
       }
-      let registers = (0..<16).map { registers[$0] ?? UInt64($0) * 100 }
-      return unsafe trail.matches(bytes.span.bytes, below: below, canary: canary, registers.span.bytes)
+      let all: [UInt64] = (0..<16).map { registers[$0] ?? UInt64($0) * 100 }
+      return unsafe trail.matches(bytes.span.bytes, below: below, canary: canary, all.span.bytes)
     }
   }
 
