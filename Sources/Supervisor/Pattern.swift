@@ -33,7 +33,10 @@ package final class Pattern {
   let outermost: Outermost
 
   /// nil where the finding of `trail` rests on more than one mapping of code and the stack.
-  package init?(_ finding: Finding, _ basis: Basis, of syscall: String, at sight: Sight, register: (Int) -> UInt64, code: CodeIdentity, stackFlags: UInt64) {
+  package init?(
+    _ finding: Finding, _ basis: Basis, of syscall: String, at sight: Sight, register: (Int) -> UInt64, code: CodeIdentity,
+    stackFlags: UInt64
+  ) {
     guard sight.threadPointer == 0, basis.facts.count == 2, let outermost = finding.outermost else { return nil }
     var (text, stack): (Range<UInt64>?, Range<UInt64>?)
     for fact in basis.facts {

@@ -152,7 +152,9 @@ struct Recall {
 
   /// No trail of this address space is the thread's, but perhaps another's is, moved.
   private mutating func recognise(_ thread: Thread, _ sight: Sight, _ bpf: borrowing BPFSnapshot) throws(SnapshotError) -> Trail? {
-    guard hasPatterns, sight.threadPointer == 0, sight.isFirst, let code = bpf.code, let sequence = bpf.sequence else { return unknown(bpf) }
+    guard hasPatterns, sight.threadPointer == 0, sight.isFirst, let code = bpf.code, let sequence = bpf.sequence else {
+      return unknown(bpf)
+    }
     for pattern in patterns.all(at: Pattern.Key(sight, code: code)) {
       guard let (finding, basis, registers) = pattern.moved(to: sight, codeStart: code.start) else { continue }
       let made = Trail(
@@ -354,7 +356,8 @@ struct Recall {
     for (index, fact) in spaces[space].facts.enumerated() where bits >> UInt64(index) & 1 != 0 {
       let isOther =
         switch fact {
-        case .text(_, _, let changed): failing >> UInt64(index) & 1 == 0 && bpf.facts.identity(at: index, of: UInt32(space))?.changed != changed
+        case .text(_, _, let changed):
+          failing >> UInt64(index) & 1 == 0 && bpf.facts.identity(at: index, of: UInt32(space))?.changed != changed
         case .stack: failing >> UInt64(index) & 1 != 0
         case .notCode: false
         }
