@@ -50,7 +50,9 @@ def install():
         with open(os.path.join(there, name + ".yaml"), "w", encoding="utf-8") as file:
             file.write(text)
         text = re.sub(r"(?m)^  name: .*$", f"  name: {name}-v8", text, count=1)
+        # What makes memory executable has to be trapped in all its forms where made code is declared.
         text = re.sub(r"(?m)^spec:$", "spec:\n  jit: [v8]", text, count=1)
+        text = re.sub(r"(?m)^( *- \"@namespace\".*)$", r'\1\n    - "@exec-memory"', text, count=1)
         with open(os.path.join(there, name + "-v8.yaml"), "w", encoding="utf-8") as file:
             file.write(text)
 

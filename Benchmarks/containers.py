@@ -12,8 +12,8 @@ from building import FOLDER, ROOT, Missing, callgate
 CAPABILITIES = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_KILL", "CAP_NET_BIND_SERVICE", "CAP_SETGID", "CAP_SETUID", "CAP_SYS_CHROOT"]
 BASE_FILTER = "/usr/share/containers/seccomp.json"
 
-# What an application is measured under. crun has the base filter only; callgate adds to the very same.
-PLAIN, DEFAULT, CLASSIC = "crun", "default", "classic"
+# The ways of running a container: crun with the base filter only, and callgate with a profile, which adds to the very same filter.
+PLAIN, TRUSTED, DEFAULT, CLASSIC = "crun", "trusted", "default", "classic"
 
 
 def base_filter():
@@ -66,8 +66,7 @@ class Container:
         self.runtime = "crun" if way == PLAIN else callgate()
         self.process = None
         annotations = {}
-        # A way of None is a container that callgate is to trust.
-        if way not in (PLAIN, None):
+        if way not in (PLAIN, TRUSTED):
             annotations = {"dev.callgate.untrusted": "true", "dev.callgate.profile": f"{way}-v8" if jit else way}
         os.makedirs(os.path.join(self.folder, "files"), exist_ok=True)
         for path, text in (files or {}).items():
@@ -112,24 +111,22 @@ class Container:
     def remove_files(self):
         shutil.rmtree(self.folder)
 
-    def create(self):
-        """How many seconds it took."""
-        begun = time.monotonic()
-        self.call("create", "--bundle", self.folder, self.id)
-        return time.monotonic() - begun
+    def create(self, *options):
+        """Without starting it, with global options of the runtime. How many seconds it took."""
+        return self.call(*options, "create", "--bundle", self.folder, self.id)
 
-    def delete(self):
-        begun = time.monotonic()
-        self.call("delete", "--force", self.id)
-        return time.monotonic() - begun
+    def delete(self, *options):
+        return self.call(*options, "delete", "--force", self.id)
 
     def call(self, *words):
+        begun = time.monotonic()
         # Not a pipe: a container that is only created would keep it open.
         with open(os.path.join(self.folder, "log"), "w+b") as log:
             done = subprocess.run([self.runtime, *words], stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=60, check=False)
             if done.returncode:
                 log.seek(0)
-                raise RuntimeError(f"{self.runtime} {words[0]}: {log.read().decode(errors='replace').strip()}")
+                raise RuntimeError(f"{self.runtime} {' '.join(words)}: {log.read().decode(errors='replace').strip()}")
+            return time.monotonic() - begun
 
     def complaint(self):
         self.log.seek(0)
