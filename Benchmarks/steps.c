@@ -4,7 +4,7 @@
  *
  * The first process is the one that answers notifications (SECCOMP_IOCTL_NOTIF_SEND); each answer ends a count, the others' included. It
  * needs no counter of the processor, and what is counted does not depend on what else the machine does. A repeated string instruction
- * counts once for each repetition, a system call as one.
+ * counts as one, as a processor's counter would have it, and so does a system call.
  *
  * Prints a JSON object for each process: its instructions and its system calls by notification, the numbers of these calls, and the
  * addresses that were executed, with how often. The processes go on as they were.
@@ -34,11 +34,13 @@ enum { MAX_PROCESSES = 4, SLOTS = 1 << 18, MAX_CALL = 512 };
 struct place {
   uint64_t address, count;
   bool is_syscall;
+  /* Of a repeated string instruction; 0 for all others. */
+  unsigned char string_length;
 };
 
 struct process {
   pid_t id;
-  bool is_stopped;
+  bool is_stopped, at_breakpoint;
   uint64_t instructions;
   uint64_t *by_notification, *calls_by_notification;
   uint64_t calls, kernel[MAX_CALL];
@@ -53,6 +55,15 @@ static void die(const char *what) {
   exit(1);
 }
 
+/* The length of what begins with these bytes, where it is rep and movs, cmps, stos, lods or scas, with or without REX.W. */
+static unsigned char repeated_string(uint64_t bytes) {
+  if ((bytes & 0xff) != 0xf3 && (bytes & 0xff) != 0xf2) return 0;
+  bool is_wide = (bytes >> 8 & 0xff) == 0x48;
+  uint64_t operation = bytes >> (is_wide ? 16 : 8) & 0xff;
+  bool is_string = (operation >= 0xa4 && operation <= 0xa7) || (operation >= 0xaa && operation <= 0xaf);
+  return is_string ? 2 + is_wide : 0;
+}
+
 static struct place *place_of(struct process *process, uint64_t address) {
   uint64_t slot = address * 0x9e3779b97f4a7c15 >> 46;
   for (unsigned tries = 0; tries < SLOTS; tries++, slot = (slot + 1) % SLOTS) {
@@ -64,20 +75,37 @@ static struct place *place_of(struct process *process, uint64_t address) {
     if (errno) die("read code");
     place->address = address;
     place->is_syscall = (bytes & 0xffff) == 0x050f;
+    place->string_length = repeated_string(bytes);
     return place;
   }
   fputs("steps: more addresses than there is room for\n", stderr);
   exit(1);
 }
 
+/* Lets the process go until it is at the address, or takes that back: DR0, and its enabling bit in DR7. */
+static void break_at(struct process *process, uint64_t address) {
+  size_t registers = offsetof(struct user, u_debugreg);
+  if (ptrace(PTRACE_POKEUSER, process->id, (void *)registers, (void *)address)
+      || ptrace(PTRACE_POKEUSER, process->id, (void *)(registers + 7 * sizeof(long)), (void *)(address ? 1L : 0L))) {
+    die("set a breakpoint");
+  }
+}
+
 /* What the process is about to execute. True where that is the answer to a notification. */
 static bool count_next(struct process *process) {
+  if (process->at_breakpoint) break_at(process, 0);
+  process->at_breakpoint = false;
   errno = 0;
   uint64_t address = ptrace(PTRACE_PEEKUSER, process->id, (void *)offsetof(struct user_regs_struct, rip), NULL);
   if (errno) die("read registers");
   struct place *place = place_of(process, address);
   place->count++;
   process->instructions++;
+  if (place->string_length) {
+    /* A step would be one repetition. */
+    break_at(process, address + place->string_length);
+    process->at_breakpoint = true;
+  }
   if (!place->is_syscall) return false;
   struct user_regs_struct registers;
   if (ptrace(PTRACE_GETREGS, process->id, NULL, &registers)) die("read registers");
@@ -105,6 +133,7 @@ static void let_go(struct process *process) {
     ptrace(PTRACE_INTERRUPT, process->id, NULL, NULL);
     waitpid(process->id, NULL, __WALL);
   }
+  if (process->at_breakpoint) break_at(process, 0);
   ptrace(PTRACE_DETACH, process->id, NULL, NULL);
 }
 
@@ -181,7 +210,7 @@ int main(int count, char **words) {
       if (count_next(process) && process == &processes[0]) answering = true;
       stop = 0;
     }
-    if (ptrace(PTRACE_SINGLESTEP, id, NULL, (void *)(long)(is_event ? 0 : stop))) die("go on");
+    if (ptrace(process->at_breakpoint ? PTRACE_CONT : PTRACE_SINGLESTEP, id, NULL, (void *)(long)(is_event ? 0 : stop))) die("go on");
     process->is_stopped = false;
   }
   for (unsigned i = 0; i < process_count; i++) let_go(&processes[i]);
