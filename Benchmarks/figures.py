@@ -120,7 +120,7 @@ def number(value):
 
 
 HEAD = ["figure", "measured", "quartiles", "goal", "reached", "from"]
-WIDTHS = [54, 13, 19, 11, 8]
+WIDTHS = [62, 12, 17, 9, 7]
 
 
 def line(cells):

@@ -4,7 +4,9 @@
  *
  * repeat   every call comes through the same frames
  * fresh    every call comes through other frames of the same sixteen call sites: a new trail in known code
- * first    every call comes through functions that have not been on a stack before, as long as there are any
+ * first    every call comes through functions that have not been on a stack before
+ *
+ * Fewer calls are made than were asked for where there are no more ways or functions.
  *
  * A trail is made of frames N deep, the frame in libc that makes the call and those from main down to the program's entry included. Calls
  * are timed in batches; printed is one JSON object: nanoseconds per call of each batch, by CLOCK_MONOTONIC, and of all threads' calls
@@ -107,12 +109,8 @@ struct work {
   uint64_t begun, ended;
 };
 
-/* splitmix64's output function: neighbouring numbers become paths that have nothing in common. */
-static uint64_t mixed(uint64_t x) {
-  x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
-  x = (x ^ x >> 27) * 0x94d049bb133111eb;
-  return x ^ x >> 31;
-}
+/* Any 2n low bits of the product are others for each of 4^n numbers in a row, so that no way of n steps is gone twice. */
+static uint64_t path_of(uint64_t number) { return number * 0x9e3779b97f4a7c15; }
 
 static __attribute__((noinline)) void *run(void *argument) {
   struct work *work = argument;
@@ -124,8 +122,8 @@ static __attribute__((noinline)) void *run(void *argument) {
     uint64_t begun = now();
     for (; done < end; done++) {
       switch (work->mode) {
-      case REPEAT: left(mixed(work->seed), work->depth); break;
-      case FRESH: left(mixed(work->seed + done + 1), work->depth); break;
+      case REPEAT: left(path_of(work->seed + 1), work->depth); break;
+      case FRESH: left(path_of(work->seed + done), work->depth); break;
       case FIRST: row[done * (work->depth + 1) % ROW](work->depth); break;
       }
     }
@@ -166,9 +164,11 @@ static bool parse(int count, char **words, struct work *work, unsigned *threads,
     else return false;
   }
   work->depth = frames - FRAMES_AROUND - 1;
-  /* No function of the row may be used twice. */
-  unsigned first = ROW / (work->depth + 1);
-  if (work->mode == FIRST && work->calls > first) work->calls = first;
+  /* No function of the row may be used twice, and no way through the four. */
+  unsigned most = UINT32_MAX;
+  if (work->mode == FIRST) most = ROW / (work->depth + 1);
+  if (work->mode == FRESH && work->depth < 16) most = 1U << 2 * work->depth;
+  if (work->calls > most) work->calls = most;
   return known;
 }
 
