@@ -57,13 +57,14 @@ class Calls:
         def beyond_floor(mode, frames):
             return took["callgate", mode, frames] - took["floor", mode, frames]
 
-        new = {frames: beyond_floor("fresh", frames) - beyond_floor("repeat", frames) for frames in (SHALLOW, DEEP)}
-        a_frame = (new[DEEP] - new[SHALLOW]) / ((DEEP - SHALLOW) / 1000)
-        yield Figure(f"new trail in known code, {SHALLOW} frames, beyond a repeated one", "µs", new[SHALLOW])
+        yield Figure(
+            f"new trail in known code, {SHALLOW} frames, beyond a repeated one", "µs",
+            beyond_floor("fresh", SHALLOW) - beyond_floor("repeat", SHALLOW))
+        a_frame = (beyond_floor("fresh", DEEP) - beyond_floor("fresh", SHALLOW)) / ((DEEP - SHALLOW) / 1000)
         yield Figure(
             "new trail in known code, a further frame, against libunwind", "×", a_frame / took["libunwind"], Goal(1 / 20, shown="1/20"),
             {"callgate": (a_frame, "ns"), "libunwind warm": (took["libunwind"], "ns")})
-        first = (beyond_floor("first", DEEP) - beyond_floor("repeat", DEEP)) / (OWN / 1000)
+        first = beyond_floor("first", DEEP) / (OWN / 1000)
         yield Figure(
             "first sight of a return address, against libdwfl", "×", first / took["libdwfl"], Goal(1 / 5, shown="1/5"),
             {"callgate": (first, "ns"), "libdwfl cold": (took["libdwfl"], "ns")})
