@@ -6,7 +6,9 @@ under crun alone says by its own such figure how far two that are the same diffe
 
 import contextlib
 import dataclasses
+import glob
 import math
+import os
 import pwd
 import re
 import shutil
@@ -32,11 +34,18 @@ def figures_of(name, took, unit, goals):
             {"callgate": (took[way], unit), "crun": (took[PLAIN], unit), "crun again ÷ crun": (control, "")})
 
 
-def need(command):
-    path = shutil.which(command)
-    if not path:
-        raise building.Missing(f"no {command} here")
-    return path
+def need(commands):
+    for command in commands:
+        if not shutil.which(command):
+            raise building.Missing(f"no {command} here")
+
+
+def account(name):
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        raise building.Missing(f"no user {name} here") from None
+    return entry.pw_uid, entry.pw_gid
 
 
 @dataclasses.dataclass
@@ -54,8 +63,7 @@ class Batch:
     goals: dict = dataclasses.field(default_factory=lambda: GOALS)
 
     def figures(self, pace):
-        for command in self.needs:
-            need(command)
+        need(self.needs)
         commands = self.commands(pace) if callable(self.commands) else self.commands
         with contextlib.ExitStack() as stack:
             containers = {
@@ -80,13 +88,16 @@ class Batch:
 
 @dataclasses.dataclass
 class Server:
-    """Programs that are asked from outside. All containers run at once, and one after the other is put under load."""
+    """Programs that are asked from outside. All containers run at once, and one after the other is put under load.
+
+    Those who ask are kept on one core and those who answer on another: where the scheduler puts them decides more than what is measured.
+    """
 
     name: str
     needs: list
     # Of a port: the container's command, and the files that it finds in /files.
     command: object
-    # {title: function of a port and seconds that says how many requests a second were answered}
+    # {title: function of a port that says how many requests a second were answered, for a second or so}
     loads: dict
     files: object = None
     jit: bool = False
@@ -95,23 +106,27 @@ class Server:
     prepare: object = None
 
     def figures(self, pace):
-        for command in self.needs:
-            need(command)
+        need(self.needs)
         with contextlib.ExitStack() as stack:
             ports = {name: free_port() for name in WAYS}
-            account = pwd.getpwnam(self.user)
             for name, port in ports.items():
-                container = Container(
-                    slug(f"{self.name} {name}"), WAYS[name], self.command(port), self.jit, (account.pw_uid, account.pw_gid), self.files and self.files(port))
-                stack.enter_context(container)
+                container = stack.enter_context(Container(
+                    slug(f"{self.name} {name}"), WAYS[name], [*on_core(0), *self.command(port)], self.jit, account(self.user), self.files and self.files(port)))
                 wait_for(port, container)
                 if self.prepare:
                     self.prepare(port)
             for title, load in self.loads.items():
                 for port in ports.values():
-                    load(port, min(1, pace.seconds))
-                took = interleaved(pace.rounds, {name: lambda p=port: load(p, pace.seconds) for name, port in ports.items()})
+                    load(port)
+                # Many short rounds: what else the machine does changes from one second to another.
+                rounds = max(1, round(pace.rounds * pace.seconds))
+                took = interleaved(rounds, {name: lambda p=port: load(p) for name, port in ports.items()})
                 yield from figures_of(f"{self.name}, {title}", took, "/s", GOALS)
+
+
+def on_core(number):
+    cores = sorted(os.sched_getaffinity(0))
+    return ["taskset", "--cpu-list", str(cores[number])] if len(cores) > 1 else []
 
 
 def slug(name):
@@ -150,10 +165,9 @@ def found(pattern, text):
 def wrk(*headers):
     """So many requests a second, by 16 connections at once."""
 
-    def load(port, seconds):
-        # Whole seconds are all that wrk knows.
+    def load(port):
         options = [word for header in headers for word in ("-H", header)]
-        said = text_of(["wrk", "-t1", "-c16", f"-d{max(1, round(seconds))}", *options, f"http://127.0.0.1:{port}/"])
+        said = text_of([*on_core(1), "wrk", "-t1", "-c16", "-d1", *options, f"http://127.0.0.1:{port}/"])
         if "Non-2xx" in said:
             raise RuntimeError(f"requests failed: {said}")
         return found(r"Requests/sec:\s+([\d.]+)", said)
@@ -187,9 +201,9 @@ def node_files(port):
         """}
 
 
-def redis(port, seconds):
-    # Every test for the same time, as near as a first guess of the rate gets: some hundred thousand a second are usual.
-    said = text_of(["redis-benchmark", "-p", str(port), "-c", "20", "-n", str(int(40000 * seconds)), "-t", "get,set,lpush", "--csv"])
+def redis(port):
+    # Some hundred thousand a second are usual.
+    said = text_of([*on_core(1), "redis-benchmark", "-p", str(port), "-c", "20", "-n", "40000", "-t", "get,set,lpush", "--csv"])
     rates = [float(rate) for rate in re.findall(r'(?m)^"(?:GET|SET|LPUSH)[^"]*","([\d.]+)"', said)]
     if len(rates) != 3:
         raise RuntimeError(f"redis-benchmark said: {said}")
@@ -197,22 +211,22 @@ def redis(port, seconds):
 
 
 def postgres_program(name):
-    for path in subprocess.run("ls -d /usr/lib/postgresql/*/bin", shell=True, stdout=subprocess.PIPE, text=True, check=False).stdout.split():
-        if shutil.which(f"{path}/{name}"):
-            return f"{path}/{name}"
-    raise building.Missing("no PostgreSQL here")
+    found_here = sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"))
+    if not found_here:
+        raise building.Missing("no PostgreSQL here")
+    return found_here[-1]
 
 
 def postgres_command(port):
-    bin_folder = postgres_program("postgres").rpartition("/")[0]
-    options = f"-p {port} -h 127.0.0.1 -k '' -c fsync=off -c shared_buffers=64MB"
-    return ["/bin/sh", "-c", f"{bin_folder}/initdb -D /work/data --auth=trust --no-sync >/dev/null && exec {bin_folder}/postgres -D /work/data {options}"]
+    initialise = f"{postgres_program('initdb')} -D /work/data --auth=trust --no-sync >/dev/null"
+    serve = f"{postgres_program('postgres')} -D /work/data -p {port} -h 127.0.0.1 -k '' -c fsync=off -c shared_buffers=64MB"
+    return ["/bin/sh", "-c", f"{initialise} && exec {serve}"]
 
 
 def pgbench(*options):
-    def load(port, seconds):
-        words = ["--client=4", "--no-vacuum", *options, f"--time={max(1, round(seconds))}"]
-        return found(r"tps = ([\d.]+)", text_of([*pgbench_at(port), *words, "postgres"]))
+    def load(port):
+        words = ["--client=4", "--no-vacuum", *options, "--time=1"]
+        return found(r"tps = ([\d.]+)", text_of([*on_core(1), *pgbench_at(port), *words, "postgres"]))
 
     return load
 
@@ -221,7 +235,7 @@ def pgbench_at(port):
     return [postgres_program("pgbench"), "-h", "127.0.0.1", "-p", str(port), "-U", "postgres"]
 
 
-# Names of Python's own set, and how often each is to repeat itself, for a third of a second or so: those that need nothing beside it.
+# Names of Python's own benchmark set, and how often each is to repeat itself, for a third of a second or so: those that need nothing beside it.
 PYTHON_SET = {
     "asyncio_tcp": 1, "chaos": 4, "deltablue": 50, "fannkuch": 1, "float": 3, "generators": 4, "go": 2, "hexiom": 40, "json_dumps": 20,
     "json_loads": 10000, "logging": 10000, "nbody": 3, "nqueens": 4, "pathlib": 8, "pidigits": 2, "pyflate": 1, "python_startup": 20,
@@ -267,7 +281,7 @@ ALL = [
         "pgbench", ["sh"], postgres_command, {"kept connections": pgbench(), "a connection per transaction": pgbench("--connect", "--select-only")},
         user="postgres", prepare=lambda port: text_of([*pgbench_at(port), "--initialize", "--quiet", "--scale=5", "postgres"])),
     Batch("sqlite3", {"": "for i in 1 2 3 4; do rm -f db*; sqlite3 db </files/script.sql; done"}, ["sqlite3"], {"script.sql": SQL}),
-    Batch("python's own set", python_set, ["/usr/bin/python3"]),
+    Batch("pyperformance", python_set, ["/usr/bin/python3"]),
     Batch("gcc builds Lua", {"": "make -C lua -j2 MYCFLAGS='-std=c99 -DLUA_USE_LINUX' MYLIBS=-ldl CWARNSCPP= CWARNSC= lua"}, ["gcc", "make"],
           prepare=lua_sources, before="make -C lua clean", goals={DEFAULT: 0.97}),
     Batch("shell, fork and exec", {"": "i=0; while [ $i -lt 500 ]; do /bin/true; i=$((i + 1)); done"}, ["sh"], goals={DEFAULT: 0.90}),

@@ -66,7 +66,8 @@ def callgatectl():
 
 
 def pip(*words):
-    done = subprocess.run([sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *words], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Missing(f"pip {words[0]}: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}")
 
