@@ -231,6 +231,15 @@ def pgbench(*options):
     return load
 
 
+def initialise_pgbench(port, seconds=30):
+    # It listens before it serves.
+    deadline = time.monotonic() + seconds
+    ready = [postgres_program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+    while subprocess.run(ready, timeout=seconds, check=False).returncode and time.monotonic() < deadline:
+        time.sleep(0.1)
+    text_of([*pgbench_at(port), "--initialize", "--quiet", "--scale=5", "postgres"])
+
+
 def pgbench_at(port):
     return [postgres_program("pgbench"), "-h", "127.0.0.1", "-p", str(port), "-U", "postgres"]
 
@@ -279,7 +288,7 @@ ALL = [
         lambda port: ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", "/work"], {"get, set, lpush": redis}),
     Server(
         "pgbench", ["sh"], postgres_command, {"kept connections": pgbench(), "a connection per transaction": pgbench("--connect", "--select-only")},
-        user="postgres", prepare=lambda port: text_of([*pgbench_at(port), "--initialize", "--quiet", "--scale=5", "postgres"])),
+        user="postgres", prepare=initialise_pgbench),
     Batch("sqlite3", {"": "for i in 1 2 3 4; do rm -f db*; sqlite3 db </files/script.sql; done"}, ["sqlite3"], {"script.sql": SQL}),
     Batch("pyperformance", python_set, ["/usr/bin/python3"]),
     Batch("gcc builds Lua", {"": "make -C lua -j2 MYCFLAGS='-std=c99 -DLUA_USE_LINUX' MYLIBS=-ldl CWARNSCPP= CWARNSC= lua"}, ["gcc", "make"],
