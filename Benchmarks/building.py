@@ -1,5 +1,6 @@
 """What has to be there before anything can be measured: programs compiled, callgate installed beside its profiles, sources fetched."""
 
+import fcntl
 import glob
 import os
 import re
@@ -40,7 +41,16 @@ def native(name):
 
 
 def install():
-    """callgate over crun, with its own profiles and those of the benchmarks, each once more for programs that bring V8."""
+    """callgate over crun, with its own profiles and those of the benchmarks, each once more for programs that bring V8.
+
+    Held by one run at a time: another would replace the programs under it, and be in its figures.
+    """
+    os.makedirs(FOLDER, exist_ok=True)
+    lock = os.open(os.path.join(FOLDER, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(f"another benchmark runs in {os.path.relpath(FOLDER, ROOT)}")
     subprocess.run([os.path.join(ROOT, "Tests/EndToEnd/engines"), "configure", os.path.join(FOLDER, "engines"), PROGRAMS], check=True)
     there = os.path.join(INSTALLED, "etc/callgate/profiles")
     for path in glob.glob(os.path.join(SOURCES, "profiles/*.yaml")) + [os.path.join(ROOT, "profiles/default.yaml")]:
