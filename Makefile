@@ -2,11 +2,14 @@
 # make demo            the story in half a minute: an exploit works, and then it does not
 # make benign          programs of every kind, without callgate and under it: the same, and every stack understood
 # make soak            the same over and over, until SOAK_STACKS=1000000 stacks were inspected
+# make bench           what callgate costs, with peers beside it; BENCH_FLAGS="--quick --only nginx", "--json FILE"
+# make hot-path        the instructions of one trapped call; HOT_PATH_FLAGS="fresh --frames 100"
 # make attacks         every attack, without callgate and under it
 # make test            every test; make lint, make format
 # make fuzz            every fuzz target for FUZZ_SECONDS=60 each; make fuzz FUZZ=cfi for one
 # make install         DESTDIR= and PREFIX=/usr; make uninstall takes away what install put there
-# make dependencies    what is missing for the build, with apt; make test-dependencies: for the tests and the demo as well
+# make dependencies    what is missing for the build, with apt; make test-dependencies: for the tests and the
+#                      demo as well; bench-dependencies: for the benchmarks as well
 
 PREFIX ?= /usr
 DESTDIR ?=
@@ -19,7 +22,7 @@ MULTIARCH := $(shell gcc -print-multiarch 2>/dev/null)
 
 INSTALLED := $(DESTDIR)$(PREFIX)
 
-.PHONY: all programs bpf dependencies test-dependencies demo benign soak attacks test fuzz lint format install uninstall clean
+.PHONY: all programs bpf dependencies test-dependencies bench-dependencies demo benign soak bench hot-path attacks test fuzz lint format install uninstall clean
 
 all: programs bpf
 
@@ -43,6 +46,9 @@ dependencies:
 test-dependencies:
 	@packaging/install-dependencies tests
 
+bench-dependencies:
+	@packaging/install-dependencies bench
+
 demo: test-dependencies all
 	@Tests/Demo/demo --programs $(PROGRAMS)
 
@@ -55,6 +61,12 @@ benign: test-dependencies all
 SOAK_STACKS ?= 1000000
 soak: test-dependencies all
 	@CALLGATE_PROGRAMS=$(PROGRAMS) Tests/Benign/soak $(SOAK_STACKS)
+
+bench: bench-dependencies all
+	@CALLGATE_PROGRAMS=$(PROGRAMS) Benchmarks/bench $(BENCH_FLAGS)
+
+hot-path: bench-dependencies all
+	@CALLGATE_PROGRAMS=$(PROGRAMS) Benchmarks/hot-path $(HOT_PATH_FLAGS)
 
 test: test-dependencies all
 	CALLGATE_PROGRAMS=$(PROGRAMS) Tests/run $(TEST_FLAGS)
