@@ -166,4 +166,4 @@ def machine():
 def machine_in_words(about):
     return (
         f"Measured {about['date']} on {about['cores']} cores of {about['processor']}, Linux {about['kernel']}, "
-        f"{about['rounds']} rounds, load {about['load']:.1f} at the start.")
+        f"at least {about['rounds']} rounds, load {about['load']:.1f} at the start.")
