@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Glibc
 
 /// Root of the initial user namespace, not of one that a rootless engine made (user_namespaces(7)).
@@ -34,3 +35,6 @@ package func writeToOutput(_ bytes: [UInt8]) throws(SyscallError) {
     }
   }
 }
+
+/// Gives memory that was freed back to the kernel (malloc_trim(3)).
+package func giveBackMemory() { _ = clinux_malloc_trim() }

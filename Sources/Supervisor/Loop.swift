@@ -60,10 +60,6 @@ package struct Supervisor: ~Copyable {
     threads = ThreadRecords(seesAllStarts: plan.seesThreadStarts)
     recall = Recall(usesPaths: !plan.paths.isEmpty || !plan.jit.isEmpty)
     self.runtime = runtime
-    if let fallback = copier.fallback, plan.waitKillable {
-      journal.note(
-        .snapshotFailed, "threads cannot be copied by BPF, nor stopped under this filter, so their calls are denied: \(fallback)")
-    }
     self.copier = copier
   }
 
@@ -188,11 +184,18 @@ package struct Supervisor: ~Copyable {
     connections[token] = nil
   }
 
+  private mutating func prepare() {
+    guard !copier.isReady, let fallback = copier.prepare(), plan.waitKillable else { return }
+    journal.note(.snapshotFailed, "threads cannot be copied by BPF, nor stopped under this filter, so their calls are denied: \(fallback)")
+  }
+
   private mutating func runtimeEnded() throws(SyscallError) {
     if let raw = runtime?.raw { try poller.remove(raw) }
     runtime = nil
     // What it had sent before it ended is still to be heard.
     try admit()
+    // The container is there, and most often somebody has yet to start it.
+    prepare()
   }
 
   // MARK: The way of one syscall
@@ -222,6 +225,7 @@ package struct Supervisor: ~Copyable {
         notification.answer(.proceed)
         return
       }
+      prepare()
       guard notification.architecture == x86_64 else {
         throw .unexpected(number: notification.number, architecture: notification.architecture)
       }

@@ -64,6 +64,7 @@ struct Recall {
     switch copier.way {
     case .bpf(let bpf): return try ask(notification, bpf)
     case .proc: return nil
+    case .open: return nil
     }
   }
 
@@ -231,6 +232,7 @@ struct Recall {
     switch copier.way {
     case .bpf(let bpf): try learn(finding, of: syscall, notification, snapshot, bpf)
     case .proc: return
+    case .open: return
     }
   }
 

@@ -26,25 +26,42 @@ package enum SnapshotError: Error, Equatable, Sendable, CustomStringConvertible 
 /// Copies blocked threads: by BPF where the kernel and our capabilities allow it, else from /proc and by ptrace.
 package struct Copier: ~Copyable {
   enum Way: ~Copyable {
+    /// Not found out yet.
+    case open
     case bpf(BPFSnapshot)
     case proc(ProcCopier)
   }
 
-  private(set) var way: Way
-  /// Why BPF is not used, for the supervisor's own record.
-  package let fallback: SyscallError?
+  private(set) var way = Way.open
+  private let object: String
+  private let mayInterrupt: Bool
 
   /// Enough for the bottom of about half of the stacks of shells and compilers; the inspector reads on from /proc/PID/mem.
   static let stackBytes = 4096
 
   /// `mayInterrupt`: the filter has no WAIT_KILLABLE_RECV, so that a blocked thread can be stopped.
   package init(bpfObject path: String, mayInterrupt: Bool) {
+    object = path
+    self.mayInterrupt = mayInterrupt
+  }
+
+  var isReady: Bool {
+    switch way {
+    case .open: false
+    case .bpf: true
+    case .proc: true
+    }
+  }
+
+  /// Loads the BPF program, which takes some fifty milliseconds: nothing needs it before the container's own first call. Returns why BPF is
+  /// not used.
+  mutating func prepare() -> SyscallError? {
     do throws(SyscallError) {
-      way = .bpf(try BPFSnapshot.loaded(from: path))
-      fallback = nil
+      way = .bpf(try BPFSnapshot.loaded(from: object))
+      return nil
     } catch {
       way = .proc(ProcCopier(mayInterrupt: mayInterrupt))
-      fallback = error
+      return error
     }
   }
 
@@ -52,6 +69,7 @@ package struct Copier: ~Copyable {
   var hasUnreleased: Bool {
     switch way {
     case .bpf: false
+    case .open: false
     case .proc(let copier): copier.hasUnreleased
     }
   }
@@ -59,6 +77,7 @@ package struct Copier: ~Copyable {
   func release() {
     switch way {
     case .bpf: break
+    case .open: break
     case .proc(let copier): copier.release()
     }
   }
@@ -68,6 +87,7 @@ package struct Copier: ~Copyable {
     switch way {
     case .bpf(let bpf): try fillByBPF(&snapshot, bpf)
     case .proc(let copier): try copier.fill(&snapshot)
+    case .open: throw .gone
     }
     return snapshot
   }
@@ -81,6 +101,7 @@ extension Copier {
       snapshot.identify(bpf)
       return true
     case .proc: return false
+    case .open: return false
     }
   }
 
@@ -93,6 +114,7 @@ extension Copier {
       try SnapshotError.wrap { () throws(SyscallError) in try bpf.run(thread, want: 0) }
       snapshot.process = bpf.process
       snapshot.startStack = bpf.startStack
+    case .open: throw .gone
     case .proc:
       snapshot.process = try processOf(thread)
       let startStack = try processStat(thread).startStack

@@ -34,6 +34,7 @@ func serve(_ conversation: Conversation) throws(Failure) {
     else { throw .outOfTurn }
     let pages = PageMap(question.descriptors.takeFirst())
     images.beginInspection()
+    let begun = monotonicMilliseconds()
     var process = InspectedProcess(
       memory: ProcessMemory(memory), map: MemoryMap(map), pages: pages, images: images, conversation: conversation)
     var finding = inspect(
@@ -43,8 +44,13 @@ func serve(_ conversation: Conversation) throws(Failure) {
     // A conversation that broke off in the middle of an inspection leaves no finding to be sent.
     if let failure = process.failure { throw failure }
     try conversation.say(.finding(finding))
+    // Whoever had to learn much of files needed much memory for that, and keeps little of it.
+    if monotonicMilliseconds() - begun >= learningMilliseconds { giveBackMemory() }
   }
 }
+
+/// An inspection of known code takes a tenth of a millisecond.
+private let learningMilliseconds: Int64 = 2
 
 private func limits(_ request: Request) -> Limits {
   var limits = Limits()

@@ -37,7 +37,6 @@ func supervise(planFile: borrowing OwnedFD, ready: borrowing OwnedFD) throws(Ref
     try writeAll(Array("ready \(processID)\n".utf8), to: ready)
   }
 
-  // Loading the BPF program takes longer than all of the above: whoever waits for the container need not wait for that.
   do throws(SyscallError) {
     var supervisor = try Supervisor(
       plan: plan, started: started, runtime: runtime, door: door, inspector: inspector, inspectorProgram: inspectorProgram,

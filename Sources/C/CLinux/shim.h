@@ -13,6 +13,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
@@ -179,6 +180,9 @@ static inline long clinux_epoll_add(int poller, int fd, uint64_t token) {
   struct epoll_event event = {.events = EPOLLIN, .data.u64 = token};
   return CLINUX_RESULT(epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event));
 }
+/// malloc_trim(3), whose header Swift's Glibc leaves out.
+static inline int clinux_malloc_trim(void) { return malloc_trim(0); }
+
 /// tgkill(2).
 static inline long clinux_tgkill(int process, int thread, int signal) { return CLINUX_RESULT(syscall(SYS_tgkill, process, thread, signal)); }
 
