@@ -2,8 +2,8 @@ import ELF
 import Unwind
 import Wire
 
-/// A frame that was judged, for the checks that look at more than one.
-struct Visited {
+/// A frame that was judged, for the checks that look at more than one. A class, as it has some five hundred bytes, and each check looks at it.
+final class Visited {
   let code: Walk.Code
   let place: Walk.Place
   let point: CodePoint
@@ -15,6 +15,17 @@ struct Visited {
   let listed: UInt16?
   /// Code that a runtime made, or V8's builtins, lies between it and the frame below.
   let followsMadeCode: Bool
+
+  init(
+    code: Walk.Code, place: Walk.Place, point: CodePoint, functionStart: ImageAddress?, listed: UInt16?, followsMadeCode: Bool
+  ) {
+    self.code = code
+    self.place = place
+    self.point = point
+    self.functionStart = functionStart
+    self.listed = listed
+    self.followsMadeCode = followsMadeCode
+  }
 
   var stackPointer: UInt64 { place.registers[Registers.rsp] ?? 0 }
 

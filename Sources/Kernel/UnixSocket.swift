@@ -119,19 +119,21 @@ package struct UnixSocket: ~Copyable {
 
   /// Receives at most `limit` bytes; nil where nothing waits on a non-blocking read. Zero bytes are the end of a stream.
   package borrowing func receive(limit: Int, blocking: Bool = true) throws(SyscallError) -> Received? {
-    var bytes = [UInt8](repeating: 0, count: limit)
     var numbers = [CInt](repeating: -1, count: Int(CLINUX_MAX_DESCRIPTORS))
     var (count, flags): (CInt, CInt) = (0, 0)
     while true {
-      // SAFETY: the buffers are our own, alive for the call; the wrapper writes at most `count` bytes and four descriptors.
-      let result = unsafe bytes.withUnsafeMutableBytes {
-        unsafe clinux_receive(descriptor.raw, $0.baseAddress!, $0.count, &numbers, &count, &flags, blocking ? 0 : 1)
+      var result = 0
+      let raw = descriptor.raw
+      // SAFETY: the buffers are our own, alive for the call; the wrapper writes at most `limit` bytes, as many as it says, and four
+      // descriptors.
+      let bytes = unsafe [UInt8](unsafeUninitializedCapacity: limit) { buffer, written in
+        result = unsafe clinux_receive(raw, buffer.baseAddress!, limit, &numbers, &count, &flags, blocking ? 0 : 1)
+        written = max(0, result)
       }
       let came = Descriptors(owning: Array(numbers[..<Int(count)]))
       if result == -Int(EINTR) { continue }
       if result == -Int(EAGAIN) { return nil }
       try check("receive", result)
-      bytes.removeLast(bytes.count - result)
       return Received(bytes: bytes, descriptors: came, isTruncated: clinux_is_truncated(flags) != 0)
     }
   }

@@ -16,8 +16,8 @@ struct Writer {
   init(reserving count: Int) { bytes.reserveCapacity(count) }
 
   mutating func put(_ value: some FixedWidthInteger) {
-    let width = value.bitWidth / 8
-    for index in 0..<width { bytes.append(UInt8(truncatingIfNeeded: value >> (8 * index))) }
+    // SAFETY: the bytes are the value's own, for the call.
+    unsafe withUnsafeBytes(of: value.littleEndian) { unsafe bytes.append(contentsOf: $0) }
   }
 
   mutating func put(_ value: UInt64?) {
@@ -45,13 +45,13 @@ struct Reader {
 
   init(_ bytes: [UInt8]) { self.bytes = bytes }
 
-  mutating func take<Value: FixedWidthInteger>(_: Value.Type = Value.self) throws(WireError) -> Value {
+  mutating func take<Value: FixedWidthInteger & BitwiseCopyable>(_: Value.Type = Value.self) throws(WireError) -> Value {
     let width = Value.bitWidth / 8
     try need(width)
-    var value: Value = 0
-    for index in 0..<width { value |= Value(truncatingIfNeeded: bytes[offset + index]) << (8 * index) }
+    // SAFETY: `need` has found that so many bytes are there, and any bytes are a number.
+    let value = unsafe bytes.span.bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: Value.self)
     offset += width
-    return value
+    return Value(littleEndian: value)
   }
 
   mutating func takeOptional() throws(WireError) -> UInt64? {
