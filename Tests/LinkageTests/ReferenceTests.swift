@@ -75,11 +75,13 @@ import Testing
   func `distances are pointers in a file with Swift's metadata`(hasMetadata: Bool) throws {
     let asked = try Asked {
       func distance(to offset: UInt64, from place: UInt64) -> [UInt8] { le(UInt32(truncatingIfNeeded: code + offset &- place)) }
-      $1.constants = le(UInt32(0)) + distance(to: 0x40, from: SampleLinkage.constantsAddress + 4)
+      $1.constants = le(UInt32(0)) + distance(to: 0x40, from: SampleLinkage.constantsAddress + 4) + le(code + 0xc0)
       $1.data = distance(to: 0xa0, from: data)
+      $0.put(distance(to: 0xd0, from: code + 0x84), at: 0x84)
       if hasMetadata { $1.extras = [.init("swift5_types", address: SampleLinkage.constantsAddress)] }
     }
-    #expect(try asked.takes(0x40..<0x50) == hasMetadata)
+    for taken: UInt64 in [0x40, 0xd0] { #expect(try asked.takes(taken..<(taken + 0x10)) == hasMetadata, "\(taken)") }
+    #expect(try !asked.takes(0xc0..<0xd0), "a whole address that no relocation names is none")
     #expect(try !asked.takes(0xa0..<0xb0), "what can be written to holds addresses")
   }
 
@@ -114,6 +116,8 @@ import Testing
       image.put([0xff, 0x25], to: data + 16, at: 0x50)
       image.put([0xff, 0x15], to: data + 8, at: 0x60)
       image.put([0xf2, 0xff, 0x25], to: data + 8, at: 0x70)
+      // and $.., %eax
+      image.put([0x25], to: data + 8, at: 0x80)
     }
     #expect(try asked.jumps(through: data + 8) == [0x40, 0x71])
     #expect(try asked.jumps(through: data + 16) == [0x50])

@@ -39,6 +39,14 @@ import Testing
     #expect(try !asked.takesInData(0x20..<0x40) && !asked.takesInData(0x41..<0x60) && !asked.takes(0x60..<0x80))
   }
 
+  @Test func `relocations may come in any order`() throws {
+    let asked = try Asked { _, linkage in
+      linkage.relocations = [0xe0, 0x40, 0xa0, 0x20, 0xc0].map { .init(.relative, at: data + $0, addend: code + $0) }
+    }
+    for taken: UInt64 in [0x20, 0x40, 0xa0, 0xc0, 0xe0] { #expect(try asked.takesInData(taken..<(taken + 0x10)), "\(taken)") }
+    for other: UInt64 in [0x10, 0x30, 0x60, 0xb0, 0xf0] { #expect(try !asked.takesInData(other..<(other + 0x10)), "\(other)") }
+  }
+
   @Test func `R_X86_64_64 of an own symbol takes its address and the addend's`() throws {
     let asked = try Asked {
       $1.symbols = [.function("table", at: 0x20), .wanted("foreign")]
