@@ -132,6 +132,13 @@ import Wire
     #expect(found.violations == (isRight ? [] : otherCallee("leaf")), "\(shown(found))")
   }
 
+  @Test func `the same place of another file is another function`() throws {
+    var program = CallSample(names: ["leaf"])
+    program.call(CallSample.leaf)
+    let found = try CallProcess(program, library: CallSample(names: ["leaf"]), isInLibrary: true).finding()
+    #expect(found.violations == otherCallee("leaf"))
+  }
+
   @Test(arguments: [([], true), (["leaf"], false)] as [(Set<String>, Bool)])
   func `a word that is not bound yet leads into the loader, which binds it`(names: Set<String>, isRight: Bool) throws {
     var program = CallSample()
@@ -147,6 +154,18 @@ import Wire
       library.linkage.symbols.removeAll { $0.name == missing }
       #expect(try CallProcess(program, library: library, isInLibrary: true).finding().violations == otherCallee("puts"))
     }
+  }
+
+  @Test func `the loader's own words are bound before it runs`() throws {
+    let found = try objections {
+      $0.call(CallSample.stub)
+      $0.stub()
+      $0.bind(.jumpSlot, "puts")
+      $0.linkage.symbols.removeAll { $0.name == "leaf" }
+      $0.linkage.relocations[0].symbol = $0.linkage.symbols.firstIndex { $0.name == "puts" }
+      $0.linkage.symbols += [.function("__tls_get_addr", at: 0xc0), .function("_dl_mcount", at: 0xc0)]
+    }
+    #expect(found == otherCallee("puts"))
   }
 
   // MARK: Through a pointer

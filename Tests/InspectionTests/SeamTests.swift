@@ -133,14 +133,18 @@ import Wire
   @Test func `the function that is held may jump to the one that ran`() throws {
     func objections(_ target: UInt64, _ change: Change) throws -> [Violation] {
       let library: Change = {
-        $0.linkage.symbols = [.function("tail", at: 0x80)]
+        $0.linkage.symbols = [.function("tail", at: 0x80, count: 16)]
         $0.jump(to: target)
-        // Else nothing is objected to by `edge`, which dlsym does not help here.
-        $0.take(CallSample.leaf)
       }
       return try self.objections(library: library, change)
     }
     #expect(try objections(CallSample.leaf) { $0.bind(.word, "tail") } == [])
+    func notHeld(_ detail: String) -> [Violation] { [Violation(check: .seam, frame: 1, reason: .pointerNotHeld, detail: detail)] }
+    // People know the name of the one that jumps.
+    #expect(try objections(CallSample.leaf) { _ in } == notHeld("the function at +0x500040, to which tail jumps,"))
+    // A function to which it does not jump is none of its.
+    let other = try objections(CallSample.other) { $0.bind(.word, "tail") }
+    #expect(other == [Violation(check: .edge, frame: 1, reason: .addressNotTaken)] + notHeld("the function at +0x500040"))
   }
 
   @Test func `a function of the program that jumps to the library's is held in its place`() throws {
