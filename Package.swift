@@ -98,6 +98,7 @@ let package = Package(
     tests("GoTests", uses: ["ELF", "Go"], resources: [.copy("Fixtures")]),
     tests("X86Tests", uses: ["X86"]),
     tests("UnwindTests", uses: ["Bytes", "ELF", "Samples", "Unwind", "Wire", "X86"]),
+    tests("LinkageTests", uses: ["ELF", "Linkage", "Samples", "Unwind"]),
     tests("FlowTests", uses: ["ELF", "Flow", "Samples", "Unwind", "Wire", "X86"]),
     tests(
       "InspectionTests", uses: ["BPF", "ELF", "Flow", "Inspection", "Samples", "Supervisor", "Unwind", "Wire"],

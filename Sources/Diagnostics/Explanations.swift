@@ -24,13 +24,15 @@ extension Code {
     case .snapshotFailed: "the calling thread's registers and stack could not be copied; the system call was denied"
     case .internalError: "callgate met something that should not happen; the system call was denied"
     case .supervisorLost: "the supervisor had to end; every trapped system call of its container fails from then on"
-    case .site: "the system call did not come from a syscall instruction where a correct program has one"
-    case .text: "code ran from memory that no code of the image lies in"
+    case .site: "the system call did not come from a syscall instruction where a correct program has one for this call"
+    case .text: "code ran that is not the image's: from memory without a file, from a changed page, or from a file that was changed"
     case .function: "a return address lies in no function that its file declares"
-    case .call: "a return address does not follow a call"
+    case .call: "a return address does not follow a call, or follows one of the C library by code made at run time"
     case .stack: "a frame does not lie where the thread's own stack has it"
     case .base: "the chain of frames does not end where the thread or process started"
-    case .edge: "a call on the stack goes to another function than the one whose frame lies below it"
+    case .edge:
+      "a call on the stack goes to another function than the one whose frame lies below it, or went through a pointer to a function whose "
+        + "address no loaded file holds"
     case .seam: "the library that makes the system call was entered through a pointer that no loaded file holds"
     case .residue: "the function that makes the system call was returned into or jumped to, not called"
     case .canary: "a stack frame lost the canary that its function had put there"
@@ -71,20 +73,36 @@ extension Code {
     case .internalError: "report the event: callgatectl why --last 1 --json"
     case .supervisorLost: "restart the container; the message says why the supervisor ended"
     case .text:
-      "treat it as an attack until proven otherwise: callgatectl why --last 1 shows the stack; a program that makes code at run time (node, "
-        + "Java) needs a profile that declares it with `jit`, which the event then says"
+      "\(Code.treatAsAttack); a program that makes code at run time (node, Java) needs a profile that declares it with `jit`, which the "
+        + "event then says; files that were built, installed or changed in the running container need `permit: [written-files]`; after an "
+        + "upgrade of a library that is mapped, start the program again"
+    case .edge:
+      "\(Code.treatAsAttack); a program with plugins (NSS, PAM, modules of Python or Perl) calls functions that only dlsym(3) has told it the "
+        + "address of, and needs a profile with `permit: [dlsym]`; otherwise a loaded file has to hold the function's address, or dlsym and "
+        + "the function's name as a string; \(Code.reportCase)"
     case .seam:
-      "treat it as an attack until proven otherwise: callgatectl why --last 1 shows the stack; a program that calls the C library for scripts "
-        + "(Python's ctypes, say) needs a profile with `permit: [foreign-calls]`"
+      "\(Code.treatAsAttack); a pointer into the C library may lead to a function whose address a loaded file really holds (in its data or "
+        + "code, not only to call it by name), or whose name a file that uses dlsym(3) holds as a string; a name put together at run time is "
+        + "none, and `permit: [dlsym]` does not loosen this; a program that calls the C library for scripts by libffi (Python's ctypes, "
+        + "Ruby's fiddle) needs a profile with `permit: [foreign-calls]`; \(Code.reportCase)"
     case .signal:
-      "treat it as an attack until proven otherwise: callgatectl why --last 1 shows the stack; a program that makes such calls from signal "
-        + "handlers needs a profile with `permit: [signal-handlers]`"
-    case .path: "if the way is legitimate, add it to `paths` of the profile; callgatectl why --last 1 shows the chain"
-    case .site, .function, .call, .edge, .stack, .base, .residue, .canary, .lineage:
-      "treat it as an attack until proven otherwise: callgatectl why --last 1 shows the stack; if the program is legitimate, "
-        + "set the check to audit in a profile of its own and report the case"
+      "\(Code.treatAsAttack); a program that makes such calls from signal handlers needs a profile with `permit: [signal-handlers]`; a "
+        + "handler has to be a function whose address a loaded file holds, as for CG4008"
+    case .site:
+      "\(Code.treatAsAttack); a tracer that rewrites system calls (proot, strace --inject) makes calls that the code never asked for, too; "
+        + "\(Code.reportCase)"
+    case .path:
+      "if the way is legitimate, add it to `paths` of the profile; callgatectl why --last 1 shows the chain, in which a tail call leaves no "
+        + "frame"
+    case .function, .call, .stack, .base, .residue, .canary, .lineage:
+      "\(Code.treatAsAttack); \(Code.reportCase)"
     case .unknownFrame:
-      "the program has code without unwind information; set `unknown` to audit in a profile of its own if you accept what cannot be judged"
+      "the event says why: code without unwind information, a file that cannot be read, or a stack of more frames than `depth` below "
+        + "`unknown`, which a profile for deep recursion can raise; set `noUnwindInfo` there to audit in a profile of its own if you accept "
+        + "what cannot be judged"
     }
   }
+
+  private static let treatAsAttack = "treat it as an attack until proven otherwise: callgatectl why --last 1 shows the stack"
+  private static let reportCase = "if the program is legitimate, set the check to audit in a profile of its own and report the case"
 }

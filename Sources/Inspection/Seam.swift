@@ -17,14 +17,26 @@ extension Walk {
   ) throws(UnwindError) {
     guard edge.way == .pointer, !edge.isHeldAsSeam, isInnermostRun, let callee = try callee(below) else { return }
     guard try isHeld(callee, of: caller.code.image, asSeam: true, in: &space) else {
-      let start = callee.pieces[0].range.start
-      let name = below.code.image.function(at: start)?.name ?? "the function at +0x\(String(start.value, radix: 16))"
-      object(.seam, .pointerNotHeld, detail: name)
+      object(.seam, .pointerNotHeld, detail: enteredName(callee))
       return
     }
     var edge = edge
     edge.isHeldAsSeam = true
     caller.point.keep(edge)
+  }
+
+  /// What was entered, for a person: `system` jumps to a function that only libc's authors know by its name.
+  private mutating func enteredName(_ callee: Callee) -> String {
+    let (image, start) = (callee.image, callee.pieces[0].range.start)
+    let name = image.function(at: start)?.name ?? "the function at +0x\(String(start.value, radix: 16))"
+    do throws(UnwindError) {
+      for piece in callee.pieces where try !image.linkage.names(in: piece.range, &budget).isEmpty { return name }
+      for piece in try family(of: callee.pieces, in: image).dropFirst(callee.pieces.count)
+      where try !image.linkage.names(in: piece.range, &budget).isEmpty {
+        if let known = image.function(at: piece.range.start)?.name { return "\(name), to which \(known) jumps," }
+      }
+    } catch {}  // only shown
+    return name
   }
 
   /// All frames below the current one lie in the file that makes the system call, and each called the next.

@@ -13,6 +13,8 @@ struct ArraySpace: AddressSpace {
   var memory: [(start: UInt64, bytes: [UInt8])]
   var mappings: [Mapping]
   var image: Image?
+  /// Other files', by the number of their inode.
+  private var others: [UInt64: Image] = [:]
   /// The pages of the code that the process has copies of, nil where the kernel does not tell.
   var own: [Int]? = []
 
@@ -36,6 +38,17 @@ struct ArraySpace: AddressSpace {
     ]
   }
 
+  /// Maps another file's code, `bias` above the addresses that the file gives.
+  mutating func map(_ image: SampleImage, bias: UInt64, path: String) throws {
+    let inode = UInt64(others.count + 2)
+    others[inode] = try Image(Source(image.bytes))
+    let start = SampleImage.codeAddress + bias
+    mappings.append(
+      Mapping(
+        start: start, end: start + UInt64((image.code.count + 4095) / 4096 * 4096), fileOffset: SampleImage.codeOffset,
+        isExecutable: true, backing: .file, inode: inode, path: path))
+  }
+
   func mapping(at address: UInt64) -> Mapping? { mappings.first { $0.contains(address) } }
 
   func read(at address: UInt64, upTo count: Int) throws(Unreadable) -> [UInt8] {
@@ -50,6 +63,7 @@ struct ArraySpace: AddressSpace {
   func ownPages(from address: UInt64, count: Int) -> [Int]? { own?.filter { (0..<count).contains($0) } }
 
   func image(of mapping: Mapping) throws(Unreadable) -> Image? {
+    if let other = others[mapping.inode] { return other }
     guard let image else { throw Unreadable() }
     return image
   }
@@ -63,17 +77,14 @@ extension SampleImage {
   ///     0x40  leaf     mov $59,%eax; syscall (ends at 0x47); ret
   ///     0x60  handler's return: nop; mov $15,%rax; syscall                           signal frame, from 0x60 on
   static var chain: SampleImage {
-    var code = [UInt8](repeating: 0x90, count: 256)
-    func put(_ bytes: [UInt8], at offset: Int) { code.replaceSubrange(offset..<(offset + bytes.count), with: bytes) }
-    put([0x31, 0xed], at: 0)
-    put([0xe8, 0x10, 0, 0, 0, 0xf4], at: 0x0b)
-    put([0x48, 0x83, 0xec, 24, 0xe8, 0x17, 0, 0, 0, 0x48, 0x83, 0xc4, 24, 0xc3], at: 0x20)
-    put([0xb8, 59, 0, 0, 0, 0x0f, 0x05, 0xc3], at: 0x40)
-    put([0x90, 0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05], at: 0x60)
+    var image = SampleImage(code: [UInt8](repeating: 0x90, count: 256))
+    image.put([0x31, 0xed], at: 0)
+    image.put([0xe8, 0x10, 0, 0, 0, 0xf4], at: 0x0b)
+    image.put([0x48, 0x83, 0xec, 24, 0xe8, 0x17, 0, 0, 0, 0x48, 0x83, 0xc4, 24, 0xc3], at: 0x20)
+    image.put([0xb8, 59, 0, 0, 0, 0x0f, 0x05, 0xc3], at: 0x40)
+    image.put([0x90, 0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05], at: 0x60)
     // lea leaf(%rip), %rax: the leaf's address is taken, as a handler's is.
-    let leaf = UInt32(truncatingIfNeeded: 0x40 - 0xc7)
-    put([0x48, 0x8d, 0x05] + (0..<4).map { UInt8(truncatingIfNeeded: leaf >> (8 * $0)) }, at: 0xc0)
-    var image = SampleImage(code: code)
+    image.put([0x48, 0x8d, 0x05], to: codeAddress + 0x40, at: 0xc0)
     image.entries = [
       .init(offset: 0, count: 0x11, instructions: [0x07, 16]),
       .init(offset: 0x20, count: 14, instructions: [0x44, 0x0e, 32, 0x49, 0x0e, 8]),

@@ -122,7 +122,3 @@ import Wire
     #expect(try image.leavesWordBelowReturn(range, budget: &budget) == leaves)
   }
 }
-
-extension SampleImage {
-  fileprivate mutating func put(_ bytes: [UInt8], at offset: Int) { code.replaceSubrange(offset..<(offset + bytes.count), with: bytes) }
-}

@@ -35,8 +35,20 @@ package struct SampleImage {
   package var frames: [UInt8]?
   /// Replaces the whole of `.eh_frame_hdr`.
   package var header: [UInt8]?
+  /// ET_EXEC, else ET_DYN.
+  package var isFixed = true
+  /// nil: no section headers.
+  package var linkage: SampleLinkage?
 
   package init(code: [UInt8]) { self.code = code }
+
+  package mutating func put(_ bytes: [UInt8], at offset: Int) { code.replaceSubrange(offset..<(offset + bytes.count), with: bytes) }
+
+  /// An instruction at `offset` of the code that ends in the distance to `target`, an address: `call`, `jmp`, `lea x(%rip), %reg`.
+  package mutating func put(_ opcode: [UInt8], to target: UInt64, at offset: Int) {
+    let end = SampleImage.codeAddress + UInt64(offset + opcode.count + 4)
+    put(opcode + le(UInt32(truncatingIfNeeded: target &- end)), at: offset)
+  }
 
   package var bytes: [UInt8] {
     var file = [UInt8](repeating: 0, count: Int(SampleImage.codeOffset))
@@ -44,20 +56,30 @@ package struct SampleImage {
     var (frames, header) = tables()
     frames = self.frames ?? frames
     header = self.header ?? header
-    let programCount: UInt16 = hasHeader ? 3 : 2
+    let dataOffset = SampleImage.codeOffset + UInt64((code.count + 4095) / 4096 * 4096)
+    let sections = linkage?.parts(codeBytes: code.count, dataOffset: dataOffset)
+    let data = linkage?.data ?? []
+    let programCount: UInt16 = 2 + (hasHeader ? 1 : 0) + (data.isEmpty ? 0 : 1)
+    let sectionCount = UInt16(sections?.sectionCount ?? 0)
     put(
-      [0x7f, 0x45, 0x4c, 0x46, 2, 1, 1] + [UInt8](repeating: 0, count: 9) + le(UInt16(2)) + le(UInt16(62)) + le(UInt32(1))
-        + le(entryPoint) + le(UInt64(64)) + le(UInt64(0)) + le(UInt32(0)) + le(UInt16(64)) + le(UInt16(56)) + le(programCount)
-        + le(UInt16(64)) + le(UInt16(0)) + le(UInt16(0)), at: 0)
+      [0x7f, 0x45, 0x4c, 0x46, 2, 1, 1] + [UInt8](repeating: 0, count: 9) + le(UInt16(isFixed ? 2 : 3)) + le(UInt16(62)) + le(UInt32(1))
+        + le(entryPoint) + le(UInt64(64)) + le(UInt64(sectionCount > 0 ? 0x70000 : 0)) + le(UInt32(0)) + le(UInt16(64)) + le(UInt16(56))
+        + le(programCount)
+        + le(UInt16(64)) + le(sectionCount) + le(sectionCount > 0 ? sectionCount - 1 : 0), at: 0)
     func program(_ type: UInt32, _ flags: UInt32, _ offset: UInt64, _ address: UInt64, _ count: UInt64) -> [UInt8] {
       le(type) + le(flags) + le(offset) + le(address) + le(address) + le(count) + le(count) + le(UInt64(0x1000))
     }
     put(program(1, 4, 0, 0x400000, SampleImage.codeOffset), at: 64)
     put(program(1, 5, SampleImage.codeOffset, SampleImage.codeAddress, UInt64(code.count)), at: 120)
     if hasHeader { put(program(0x6474_e550, 4, 0x200, SampleImage.headerAddress, UInt64(header.count)), at: 176) }
+    if !data.isEmpty {
+      put(program(1, 6, dataOffset, SampleLinkage.dataAddress, UInt64(data.count)), at: hasHeader ? 232 : 176)
+    }
     put(header, at: 0x200)
     put(frames, at: 0x400)
-    return file + code
+    for piece in sections?.pieces ?? [] { put(piece.bytes, at: piece.offset) }
+    if data.isEmpty { return file + code }
+    return file + code + [UInt8](repeating: 0, count: Int(dataOffset - SampleImage.codeOffset) - code.count) + data
   }
 
   /// `.eh_frame` and its header, with the 4-byte pc-relative and data-relative pointers that compilers use.
