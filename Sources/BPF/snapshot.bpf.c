@@ -425,7 +425,7 @@ static void judge_facts(struct exchange *x, struct task_struct *task) {
   struct process *process = process_at(x->slot);
   if (x->sequence == ~0ull || !space || !process) return;
   struct round round = {.task = task, .space = x->space, .slot = x->slot};
-  __u64 now = bpf_ktime_get_coarse_ns();
+  __u64 now = bpf_ktime_get_ns();
   if (now - process->looked > GOOD_FOR || process->process != x->process || process->start != x->process_start || process->exec != x->exec || process->sequence != x->sequence ||
       process->space != x->space || process->generation != space->generation) {
     process->process = x->process;
