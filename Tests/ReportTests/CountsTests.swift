@@ -39,6 +39,20 @@ import Wire
     #expect(counts.syscalls == ["openat": 2, "execve": 3, "mmap": 1])
   }
 
+  @Test func `a repeated call counts as a call, a stack and its frames`() {
+    var counts = Counts()
+    counts.count(finding(depth: 12, cfi: 11), "openat", repeated: 3)
+    counts.count(finding(depth: 2, cfi: 1), "mmap", repeated: 0)
+    #expect(counts.calls == 3 && counts.allowed == 3 && counts.repeated == 3 && counts.stacks == 3 && counts.frames == 36)
+    #expect(counts.sources == ["cfi": 33] && counts.syscalls == ["openat": 3])
+    var all = self.counts
+    all.add(counts)
+    #expect(all.calls == 9 && all.repeated == 3 && all.syscalls == ["openat": 5, "execve": 3, "mmap": 1])
+    let summary = Summary(id: "018f", time: 1_792_695_245_000, container: "web", profile: "default", counts: all)
+    #expect(Summary(json: summary.json) == summary)
+    #expect(summary.rendered().contains("  repeated  3, 33.3 % of the calls"))
+  }
+
   @Test func `a summary comes back from its JSON as it was`() throws {
     let bytes = summary.json.serialised()
     #expect(!bytes.contains(UInt8(ascii: "\n")))

@@ -60,6 +60,19 @@ import Wire
     #expect(throws: WireError.self) { try Message(decoding: bytes) }
   }
 
+  private func findingWithBasis() -> Finding {
+    var basis = Basis()
+    basis.registers = 1 << 6 | 1 << 7
+    basis.words = [Basis.Word(address: 0x7ffc_0000, low: 3, high: 3), Basis.Word(address: 0x7ffc_0008, low: 0, high: .max)]
+    basis.facts = [
+      .text(start: 0x1000, end: 0x2000, changed: -1), .stack(start: 0x7ffc_0000, end: 0x7ffd_0000, without: []),
+      .stack(start: 1, end: 2, without: [3, 4]), .notCode(0x5000),
+    ]
+    var finding = Finding()
+    finding.basis = basis
+    return finding
+  }
+
   @Test func `every message comes back as it was`() throws {
     let jit = JITMemory(declared: [.v8, .hotspot], ranges: [JITRange(start: 0x1000, end: 0x3000, runtime: .hotspot)], isCopy: true)
     let messages: [Message] = [
@@ -68,9 +81,18 @@ import Wire
       .inspect(Request(snapshot: sampleSnapshot(), depth: 512, permissions: [.dlsym], paths: samplePaths)),
       .inspect(Request(snapshot: sampleSnapshot(), depth: 512, permissions: [.dlsym, .writtenFiles], started: 1_790_000_000_000_000_001)),
       .inspect(Request(snapshot: sampleSnapshot(), depth: 512, text: 1, explain: true)), .openMapped(start: 0x1000, end: 0x2000),
-      .mapped(errno: 13), .finding(sampleFinding()), .finding(Finding()),
+      .mapped(errno: 13), .finding(sampleFinding()), .finding(Finding()), .finding(findingWithBasis()),
     ]
     for message in messages { #expect(try Message(decoding: message.encode()) == message) }
+  }
+
+  @Test func `a basis with too many words or facts is refused`() throws {
+    var finding = findingWithBasis()
+    finding.basis?.words = Array(repeating: Basis.Word(address: 0, low: 0, high: 0), count: Basis.maxWords + 1)
+    #expect(throws: WireError.self) { try Message(decoding: Message.finding(finding).encode()) }
+    finding = findingWithBasis()
+    finding.basis?.facts = Array(repeating: .notCode(0), count: Basis.maxFacts + 1)
+    #expect(throws: WireError.self) { try Message(decoding: Message.finding(finding).encode()) }
   }
 
   @Test func `every reason comes back as it was`() throws {
