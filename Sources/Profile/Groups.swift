@@ -24,13 +24,15 @@ extension Group {
       "@exec",
       """
       Replacing the program, what injected code does first: execve, execveat, and clone with CLONE_VFORK, by which posix_spawn, system and \
-      popen start the child that will execute a program on a stack of its own, where its caller cannot be seen any more.
+      popen start the child that will execute a program on a stack of its own, where its caller cannot be seen any more. clone3 does not \
+      exist under this group (see @namespace): by it that child would be started unseen.
       """,
       [
         Trap("execve"), Trap("execveat"),
         // CLONE_VFORK of linux/sched.h.
         Trap("clone", where: Condition(argument: 0, mask: 0x4000, relation: .anySet)),
-      ]),
+      ],
+      absent: ["clone3"]),
     Group(
       "@exec-memory",
       """

@@ -39,9 +39,12 @@ private func withSpec(_ spec: String) -> String {
   #expect(profile.onViolation == .errno(13))
 }
 
-@Test func `namespaces are judged at clone, so clone3 is absent unless it is trapped by name`() throws {
-  #expect(try parse(withSpec("trap: ['@namespace']")).absent == ["clone3"])
-  #expect(try parse(withSpec("trap: ['@namespace', clone3]")).absent == [])
+@Test func `namespaces and children are judged at clone, so clone3 is absent unless it is trapped by name`() throws {
+  for group in ["@namespace", "@exec", "@exec', '@namespace"] {
+    #expect(try parse(withSpec("trap: ['\(group)']")).absent == ["clone3"])
+    #expect(try parse(withSpec("trap: ['\(group)', clone3]")).absent == [])
+  }
+  #expect(try parse(withSpec("trap: ['@credentials']")).absent == [])
 }
 
 @Test func `an unconditional trap covers a conditional one, and masks of one argument are joined`() throws {
