@@ -14,7 +14,7 @@ package struct Segment: Equatable, Sendable {
 }
 
 /// A range of image addresses.
-package struct AddressRange: Equatable, Sendable {
+package struct AddressRange: Hashable, Sendable {
   package var start: ImageAddress
   package var count: UInt64
 

@@ -122,9 +122,11 @@ extension Walk {
   private mutating func jumpsHeld(to name: SymbolName, in image: Image) throws(UnwindError) -> Bool {
     for slot in try image.linkage.slots(of: name, &budget) {
       for jump in try image.linkage.jumps(through: slot, &budget) {
-        // A function's own jump, or a stub, to which others jump.
-        let stub = AddressRange(start: ImageAddress(jump.value & ~15), count: 16)
-        for source in try [jump] + image.linkage.jumps(into: stub, &budget) {
+        // A function's own jump, or a stub, to which others jump: where it begins, or before it an endbr64 and a bnd prefix. Nothing but a
+        // section's name tells them apart, and one FDE covers all stubs.
+        let stub = AddressRange(start: jump - 5, count: 6)
+        let sources = try (image.isInPLT(jump) ? [] : [jump]) + image.linkage.jumps(into: stub, &budget)
+        for source in sources {
           guard let piece = try image.piece(at: source, &budget),
             piece.slots.contains(slot) || piece.targets.contains(where: stub.contains)
           else { continue }
@@ -140,6 +142,15 @@ extension Walk {
 }
 
 extension Image {
+  /// In `.plt`, `.plt.sec` or `.plt.got`.
+  fileprivate func isInPLT(_ address: ImageAddress) throws(UnwindError) -> Bool {
+    do throws(ELFError) {
+      return try file.sections().contains {
+        $0.name.utf8.starts(with: ".plt".utf8) && AddressRange(start: $0.address, count: $0.count).contains(address)
+      }
+    } catch { throw .file(error) }
+  }
+
   /// The file asks dlsym(3) for functions, and holds the text of this name.
   fileprivate func looksUp(_ name: SymbolName, _ budget: inout Budget) throws(UnwindError) -> Bool {
     for search in ["dlsym", "dlvsym"] where try linkage.wants(Array(search.utf8), &budget) {

@@ -13,7 +13,7 @@ package final class Linkage {
   private var relocationsRead: Relocations?
   private var referencesRead: References?
   private var exports: [SymbolName: [Export]] = [:]
-  private var jumps: [UInt64: [ImageAddress]] = [:]
+  private var jumps: [AddressRange: [ImageAddress]] = [:]
   private var slotJumps: [UInt64: [ImageAddress]] = [:]
   private var texts: [SymbolName: Bool] = [:]
 
@@ -91,10 +91,10 @@ package final class Linkage {
 
   /// The jumps into `range` from elsewhere in the file.
   package func jumps(into range: AddressRange, _ budget: inout Budget) throws(UnwindError) -> [ImageAddress] {
-    if let known = jumps[range.start.value] { return known }
+    if let known = jumps[range] { return known }
     let found = try References.jumps(into: range, of: file, &budget)
     if jumps.count >= Linkage.maxKept { jumps = [:] }
-    jumps[range.start.value] = found
+    jumps[range] = found
     return found
   }
 

@@ -166,6 +166,37 @@ import Wire
     }
   }
 
+  @Test func `dlsym may give the program's function that jumps there, if the profile permits it`() throws {
+    func objections(_ permissions: Set<Permission>, name: String) throws -> [Violation] {
+      try self.objections(permissions) {
+        $0.bind(.jumpSlot, "leaf")
+        $0.jump([0xff, 0x25], to: CallSample.slot)
+        $0.linkage.symbols.append(.function(name, at: name == "tail" ? 0x80 : 0x50))
+      }
+    }
+    #expect(try objections([.dlsym], name: "tail") == [])
+    #expect(try objections([.dlsym], name: "other") == Self.notHeld)
+    #expect(try objections([], name: "tail").map(\.check) == [.edge, .seam])
+  }
+
+  /// Linkers give the whole PLT one FDE.
+  @Test(arguments: [16, 8])
+  func `a function that jumps to another stub of the PLT is none that jumps to this one`(stubBytes: Int) throws {
+    for (stub, expected) in [(stubBytes, []), (0, Self.notHeld)] {
+      let found = try objections {
+        $0.linkage.extras = [.init(".plt", address: CallSample.stub, bytes: [UInt8](repeating: 0, count: 32))]
+        $0.image.entries.append(.init(offset: 0x60, count: 32, instructions: []))
+        $0.bind(.jumpSlot, "puts")
+        $0.bind(.jumpSlot, "leaf", index: 1)
+        $0.stub()
+        $0.jump([0xff, 0x25], to: CallSample.slot + 8, at: CallSample.stub + UInt64(stubBytes))
+        $0.jump(to: CallSample.stub + UInt64(stub))
+        $0.take(CallSample.tail)
+      }
+      #expect(found == expected, "\(stub)")
+    }
+  }
+
   @Test func `further out than the library's own frames a pointer is no matter of seam's`() throws {
     // The middle calls the inner function through a pointer that nobody holds, and that the library by name.
     var program = CallSample(names: ["inner"])

@@ -108,6 +108,7 @@ import Testing
       image.put([0x75, 0x10], at: 0x70)
     }
     #expect(try asked.jumps(into: 0x40..<0x60) == [0x20, 0x60])
+    #expect(try asked.jumps(into: 0x40..<0x50) == [0x20], "a part of a range is another one")
   }
 
   @Test func `jumps through a word are those of that word`() throws {
