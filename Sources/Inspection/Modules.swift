@@ -32,6 +32,13 @@ struct Modules {
   /// The mappings that code was found in, with their images.
   var found: [(Mapping, Image?)] { known.map { ($0.mapping, $0.image) } }
 
+  /// `mapping` is of the file that `image` is.
+  func isFile(of image: Image, _ mapping: Mapping) -> Bool {
+    known.contains {
+      $0.image === image && $0.mapping.device == mapping.device && $0.mapping.inode == mapping.inode && $0.mapping.path == mapping.path
+    }
+  }
+
   func knows(_ mapping: Mapping) -> Bool { known.contains { $0.mapping == mapping && $0.problem == nil } }
 
   /// Where the code at `address` lies in its file, if it is code of a file at all: in a mapping that is executable and not

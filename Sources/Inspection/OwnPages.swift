@@ -53,7 +53,7 @@ extension Walk {
       let own = try space.ownPages(from: start, count: Int((parts[end - 1].page - start) / Walk.pageBytes) + 1)
       // What is compared may change; a mapping without pages of its own gets none unnoticed.
       if own?.isEmpty != true { resting.giveUp() }
-      if !modules.knows(mapping) { resting.giveUp() }
+      if !modules.knows(mapping) { rest(onPart: mapping, of: trail[parts[first].place].code.image) }
       for part in parts[first..<end] where own?.contains(Int((part.page - start) / Walk.pageBytes)) ?? true {
         if try isChanged(part.page, of: trail[part.place].code.image, in: mapping, &space) {
           object(.text, .changedPage, frame: list(trail[part.place]))
@@ -61,6 +61,12 @@ extension Walk {
       }
       first = end
     }
+  }
+
+  /// A file's code may be mapped in several pieces, of which the chain itself lies in others: where a part of it was made writable once, say.
+  private mutating func rest(onPart mapping: Mapping, of image: Image) {
+    guard modules.isFile(of: image, mapping) else { return resting.giveUp() }
+    resting.use(code: mapping, of: image)
   }
 
   private static let maxSpan: UInt64 = 2048 * pageBytes
