@@ -32,7 +32,8 @@ struct References {
       guard isWanted else { continue }
       try References.blocks(of: segment, in: file, &budget) { bytes, address in
         if segment.isExecutable { sweep.code(bytes, at: address) } else if file.isFixed { sweep.words(bytes, at: address) }
-        if hasRelativePointers, !segment.isWritable { sweep.relativeWords(bytes, at: address) }
+        // Records of asynchronous functions lie in writable data, too.
+        if hasRelativePointers { sweep.relativeWords(bytes, at: address) }
       }
     }
     taken = sweep.taken.sorted()

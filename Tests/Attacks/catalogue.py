@@ -138,7 +138,6 @@ class Victim(Attack):
 # Why an attack gets through, and what narrows it.
 REAL_CALL = "the program really makes this call along these functions; a learned path helps where it never does so in this place"
 TRUE_FRAMES = "every frame and every edge is one of the program's own; a learned path helps where the program never goes along it"
-IMPORTED = "the program imports the function, so a pointer to it may be the program's own; a learned path helps where it calls it elsewhere"
 SECOND_THREAD = "the stack is read some time after the call was made; the sooner, the rarer this succeeds"
 OWN_FILE = "a file that was whole when it was mapped is code like any other; a root file system that cannot be written prevents it"
 
@@ -154,8 +153,7 @@ def chains():
     yield Attack("raw-syscall", 3, "the bytes 0f 05 c3 wherever they are")
     yield Attack("borrowed-syscall", 3, "another call's syscall instruction with execve's number",
                  limits={"musl-dynamic": NO_TABLE})
-    yield Attack("generic-syscall", 3, "syscall(2), returned into",
-                 limits={"musl-dynamic": NO_TABLE})
+    yield Attack("generic-syscall", 3, "syscall(2), returned into")
     yield Attack("call-preceded", 5, "nothing but code that follows a call",
                  GENUINE_CALL)
     yield Attack("history-flush", 6, "twenty harmless returns and twenty harmless calls come last",
@@ -172,8 +170,7 @@ def chains():
     yield Attack("call-memory", 15, "execve entered by a call through memory in the middle of some function")
     yield Attack("genuine-call", 0, "three words that return into a genuine indirect call, every edge above it true",
                  GENUINE_CALL)
-    yield Attack("regain", 0, "the same with mprotect; control comes back to the loop, which calls the code",
-                 limits={"dynamic": GENUINE_CALL, "musl-dynamic": GENUINE_CALL})
+    yield Attack("regain", 0, "the same with mprotect; control comes back to the loop, which calls the code")
 
 
 def stacks():
@@ -214,10 +211,8 @@ def pointers():
     yield Attack("pointer-system", 16, "a function pointer made to point to system")
     yield Attack("pointer-execve", 16, "the same with execve",
                  HELD_POINTER)
-    yield Attack("pointer-imported", 16, "the same with a function that the program imports", limits={
-        "dynamic": IMPORTED, "musl-dynamic": IMPORTED})
-    yield Attack("pointer-mprotect", 16, "a table of functions replaced: mprotect, then code",
-                 limits={"dynamic": HELD_POINTER, "musl-dynamic": HELD_POINTER})
+    yield Attack("pointer-imported", 16, "the same with a function that the program imports")
+    yield Attack("pointer-mprotect", 16, "a table of functions replaced: mprotect, then code")
     yield Attack("vtable", 17, "a function pointer made to point to a function that does make the call", REAL_CALL)
     yield Attack("atexit-system", 0, "system registered to be called at exit", threads=False)
     yield Attack("atexit-restart", 0, "a function that does make the call, registered so", REAL_CALL, threads=False)
