@@ -110,26 +110,38 @@ package struct MemoryCall: Equatable, Sendable {
   /// What lies there comes from elsewhere in the process.
   package var isMove = false
 
-  static let syscalls: Set<String> = ["mmap", "mprotect", "pkey_mprotect", "mremap"]
+  /// Which argument says what.
+  package enum Kind: Sendable {
+    case map, protect, move
 
-  /// nil for a call that does no such thing, and for one whose address the kernel chooses.
-  package init?(_ syscall: String, _ arguments: [6 of UInt64]) {
+    /// nil for a call that never does such a thing.
+    package init?(_ syscall: String) {
+      switch syscall {
+      case "mmap": self = .map
+      case "mprotect", "pkey_mprotect": self = .protect
+      case "mremap": self = .move
+      default: return nil
+      }
+    }
+  }
+
+  /// nil for a call that does no such thing this time, and for one whose address the kernel chooses.
+  package init?(_ kind: Kind, _ arguments: [6 of UInt64]) {
     let address: UInt64
     let length: UInt64
-    switch syscall {
-    case "mmap":
+    switch kind {
+    case .map:
       // MAP_FIXED and MAP_FIXED_NOREPLACE of linux/mman.h.
       guard arguments[2] & protectExecute != 0, arguments[3] & 0x10_0010 != 0 else { return nil }
       (address, length) = (arguments[0], arguments[1])
-    case "mprotect", "pkey_mprotect":
+    case .protect:
       guard arguments[2] & protectExecute != 0 else { return nil }
       (address, length) = (arguments[0], arguments[1])
-    case "mremap":
+    case .move:
       // MREMAP_FIXED: to an address of the caller's choice.
       guard arguments[3] & 2 != 0 else { return nil }
       (address, length) = (arguments[4], arguments[2])
       isMove = true
-    default: return nil
     }
     let (sum, overflow) = address.addingReportingOverflow(length)
     let (rounded, over) = sum.addingReportingOverflow(0xfff)

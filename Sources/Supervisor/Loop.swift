@@ -230,8 +230,7 @@ package struct Supervisor: ~Copyable {
         throw .unexpected(number: notification.number, architecture: notification.architecture)
       }
       let life = LifeCall(notification)
-      let index = Int(notification.number)
-      let known = traps.indices.contains(index) ? traps[index] : nil
+      let known = trap(notification.number)
       guard let trap = known, trap.applies(to: notification.arguments) else {
         guard life != nil || known != nil else {
           throw .unexpected(number: notification.number, architecture: notification.architecture)
@@ -240,7 +239,7 @@ package struct Supervisor: ~Copyable {
         notification.answer(.proceed)
         return
       }
-      let memoryCall = trap.isOfMemory ? MemoryCall(trap.syscall, notification.arguments) : nil
+      let memoryCall = trap.memory.flatMap { MemoryCall($0, notification.arguments) }
       let trail: Trail?
       do throws(SnapshotError) { trail = try recall.ask(notification, copier) } catch { throw .snapshot(error) }
       if let trail, repeats(trail, notification, memoryCall, life) {
@@ -250,9 +249,7 @@ package struct Supervisor: ~Copyable {
       let subject: Subject
       do throws(SnapshotError) { subject = try Subject.taken(of: notification, by: &copier) } catch { throw .snapshot(error) }
       let finding = try judge(subject, notification, trap.syscall)
-      do throws(SnapshotError) { try recall.learn(finding, of: trap.syscall, notification, subject.snapshot, copier) } catch {
-        throw .snapshot(error)
-      }
+      recall.learn(finding, of: trap.syscall, subject.snapshot, copier)
       // A process that was killed meanwhile has no stack any more: what was found of it says nothing.
       if finding.isClean || notification.isValid() { counts.count(finding) }
       switch decide(finding, under: plan) {
@@ -276,6 +273,8 @@ package struct Supervisor: ~Copyable {
       refuse(notification, error)
     }
   }
+
+  private func trap(_ number: Int32) -> Trap? { traps.indices.contains(Int(number)) ? traps[Int(number)] : nil }
 
   /// Does what a faultless stack's call is followed by, for one that a trail says is faultless. False where something that is remembered of
   /// threads objects to it: then it has to be inspected.
@@ -373,8 +372,7 @@ package struct Supervisor: ~Copyable {
 
   /// What could not be judged at all is denied with EPERM, and says which part failed. Where the mode is audit, nothing is denied.
   private mutating func refuse(_ notification: consuming Notification, _ trouble: Trouble) {
-    let index = Int(notification.number)
-    let name = (traps.indices.contains(index) ? traps[index]?.syscall : nil) ?? "system call \(notification.number)"
+    let name = trap(notification.number)?.syscall ?? "system call \(notification.number)"
     // Nobody waits any more: a signal or a kill took the call back.
     guard notification.isValid() else { return counts.count(.withdrawn, name) }
     counts.count(.unjudged, name)
@@ -393,13 +391,13 @@ private let x86_64: UInt32 = 0xC000_003E
 final class Trap {
   let syscall: String
   private let condition: Condition?
-  /// It may change what executable memory holds.
-  let isOfMemory: Bool
+  /// How it may change what executable memory holds, if it may.
+  let memory: MemoryCall.Kind?
 
   private init(_ trap: ResolvedTrap) {
     syscall = trap.syscall
     condition = trap.condition
-    isOfMemory = MemoryCall.syscalls.contains(trap.syscall)
+    memory = MemoryCall.Kind(trap.syscall)
   }
 
   /// By the numbers: all that Linux has are small.

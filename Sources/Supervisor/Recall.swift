@@ -72,6 +72,8 @@ struct Recall {
     _ notification: borrowing Kernel.Notification, _ bpf: borrowing BPFSnapshot
   ) throws(SnapshotError) -> Trail? {
     clock &+= 1
+    // Only what is said to be unknown is inspected by what is so now.
+    sequence = nil
     let thread = remembered(notification.thread)
     thread.lastUse = clock
     var need = thread.last?.facts ?? .max
@@ -225,27 +227,21 @@ struct Recall {
 
   /// Keeps what was found as a trail, if all that it rests on can be told and still is so. `snapshot` is that which was inspected, of the
   /// thread that was asked about last.
-  mutating func learn(
-    _ finding: Finding, of syscall: String, _ notification: borrowing Kernel.Notification, _ snapshot: Snapshot,
-    _ copier: borrowing Copier
-  ) throws(SnapshotError) {
+  mutating func learn(_ finding: Finding, of syscall: String, _ snapshot: Snapshot, _ copier: borrowing Copier) {
     switch copier.way {
-    case .bpf(let bpf): try learn(finding, of: syscall, notification, snapshot, bpf)
+    case .bpf(let bpf):
+      // A trail that is not made costs another inspection, and nothing else: a thread that is gone is found out when it is answered.
+      do throws(SnapshotError) { try learn(finding, of: syscall, snapshot, bpf) } catch {}
     case .proc: return
     case .open: return
     }
   }
 
   private mutating func learn(
-    _ finding: Finding, of syscall: String, _ notification: borrowing Kernel.Notification, _ snapshot: Snapshot,
-    _ bpf: borrowing BPFSnapshot
+    _ finding: Finding, of syscall: String, _ snapshot: Snapshot, _ bpf: borrowing BPFSnapshot
   ) throws(SnapshotError) {
-    guard finding.isClean, let basis = finding.basis, let sequence, let thread = current else { return }
-    let registers = snapshot.registers
-    try SnapshotError.wrap { () throws(SyscallError) in try bpf.run(thread.number, want: 0) }
-    let sight = Sight(notification, bpf)
-    guard sight.isOf(snapshot) else { return }
-    _ = try keep(finding, basis, of: syscall, at: sight, sequence, thread, bpf, as: nil) { registers[$0] ?? 0 }
+    guard finding.isClean, let basis = finding.basis, let sequence, let thread = current, let sight = Sight(snapshot) else { return }
+    _ = try keep(finding, basis, of: syscall, at: sight, sequence, thread, bpf, as: nil) { snapshot.registers[$0] ?? 0 }
   }
 
   /// Makes a trail of a finding, if all that it rests on holds, and the mappings are those of `sequence` still. `pattern`: what the finding was
@@ -382,11 +378,14 @@ extension Sight {
 }
 
 extension Sight {
-  /// The snapshot was taken at it.
-  fileprivate func isOf(_ snapshot: Snapshot) -> Bool {
-    number == snapshot.number && instruction == snapshot.instruction && stackPointer == snapshot.registers[Registers.rsp]
-      && threadPointer == snapshot.threadPointer && startStack == snapshot.startStack && borrowsMemory == snapshot.borrowsMemory
-      && hasExecuted == snapshot.hasExecuted && isFirst == (snapshot.thread == snapshot.process)
+  /// nil where not all of it was seen.
+  fileprivate init?(_ snapshot: Snapshot) {
+    guard let stackPointer = snapshot.registers[Registers.rsp], let threadPointer = snapshot.threadPointer,
+      let startStack = snapshot.startStack, let borrowsMemory = snapshot.borrowsMemory, let hasExecuted = snapshot.hasExecuted
+    else { return nil }
+    self.init(
+      number: snapshot.number, instruction: snapshot.instruction, stackPointer: stackPointer, threadPointer: threadPointer,
+      startStack: startStack, borrowsMemory: borrowsMemory, hasExecuted: hasExecuted, isFirst: snapshot.thread == snapshot.process)
   }
 }
 

@@ -72,8 +72,7 @@ package final class Trail {
   /// nil where the finding rests on words that one run does not copy.
   package init?(
     _ finding: Finding, _ basis: Basis, of syscall: String, at sight: Sight, register: (Int) -> UInt64, facts: UInt64, space: Int,
-    epoch: UInt64,
-    outermost: Int
+    epoch: UInt64, outermost: Int
   ) {
     var slots: [UInt32] = []
     var values: [UInt64] = []

@@ -9,7 +9,7 @@ import Wire
   private func call(_ name: String, _ values: UInt64...) -> MemoryCall? {
     var result: [6 of UInt64] = .init(repeating: 0)
     for (index, value) in values.enumerated() { result[index] = value }
-    return MemoryCall(name, result)
+    return MemoryCall.Kind(name).flatMap { MemoryCall($0, result) }
   }
 
   private func mprotect(_ start: UInt64, _ length: UInt64) -> MemoryCall { call("mprotect", start, length, 7)! }
