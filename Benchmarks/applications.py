@@ -182,11 +182,11 @@ def nginx_files(port):
     return {
         "index.html": "x" * 1000,
         "nginx.conf": f"""
-            daemon off; worker_processes 1; pid /work/pid; error_log /work/error.log;
+            daemon off; worker_processes 1; pid /scratch/pid; error_log /scratch/error.log;
             events {{ worker_connections 256; }}
             http {{
-              access_log off; keepalive_requests 1000000; client_body_temp_path /work/a; proxy_temp_path /work/b; fastcgi_temp_path /work/c;
-              uwsgi_temp_path /work/d; scgi_temp_path /work/e;
+              access_log off; keepalive_requests 1000000; client_body_temp_path /scratch/a; proxy_temp_path /scratch/b; fastcgi_temp_path /scratch/c;
+              uwsgi_temp_path /scratch/d; scgi_temp_path /scratch/e;
               server {{ listen 127.0.0.1:{port}; root /files; }}
             }}
         """}
@@ -218,8 +218,8 @@ def postgres_program(name):
 
 
 def postgres_command(port):
-    initialise = f"{postgres_program('initdb')} -D /work/data --auth=trust --no-sync >/dev/null"
-    serve = f"{postgres_program('postgres')} -D /work/data -p {port} -h 127.0.0.1 -k '' -c fsync=off -c shared_buffers=64MB"
+    initialise = f"{postgres_program('initdb')} -D /scratch/data --auth=trust --no-sync >/dev/null"
+    serve = f"{postgres_program('postgres')} -D /scratch/data -p {port} -h 127.0.0.1 -k '' -c fsync=off -c shared_buffers=64MB"
     return ["/bin/sh", "-c", f"{initialise} && exec {serve}"]
 
 
@@ -263,7 +263,7 @@ def python_set(pace):
 
 def lua_sources():
     building.lua()
-    return "cp -r /bench/lua /work/lua"
+    return "cp -r /bench/lua /scratch/lua"
 
 
 SQL = """
@@ -281,11 +281,11 @@ vacuum;
 """
 
 ALL = [
-    Server("nginx", ["nginx", "wrk"], lambda port: ["nginx", "-c", "/files/nginx.conf", "-e", "/work/error.log"], WEB, nginx_files),
+    Server("nginx", ["nginx", "wrk"], lambda port: ["nginx", "-c", "/files/nginx.conf", "-e", "/scratch/error.log"], WEB, nginx_files),
     Server("node http", ["node", "wrk"], lambda port: ["node", "/files/server.js"], WEB, node_files, jit=True),
     Server(
         "redis-benchmark", ["redis-server", "redis-benchmark"],
-        lambda port: ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", "/work"], {"get, set, lpush": redis}),
+        lambda port: ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", "/scratch"], {"get, set, lpush": redis}),
     Server(
         "pgbench", ["sh"], postgres_command, {"kept connections": pgbench(), "a connection per transaction": pgbench("--connect", "--select-only")},
         user="postgres", prepare=initialise_pgbench),

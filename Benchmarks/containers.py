@@ -58,7 +58,7 @@ def root_file_system():
 
 
 class Container:
-    """One container, named for this run of the benchmarks. It shares the host's network; /work is memory of its own."""
+    """One container, named for this run of the benchmarks. It shares the host's network; /scratch is memory of its own."""
 
     def __init__(self, name, way, arguments=("/bin/sh",), jit=False, user=(0, 0), files=None):
         self.id = f"bench-{os.getpid()}-{name}"
@@ -79,13 +79,13 @@ class Container:
         return {
             "ociVersion": "1.0.2", "root": {"path": root_file_system(), "readonly": True}, "annotations": annotations,
             "process": {
-                "terminal": False, "user": {"uid": user[0], "gid": user[1]}, "cwd": "/work", "args": arguments,
-                "env": ["PATH=/usr/sbin:/usr/bin", "LC_ALL=C.UTF-8", "HOME=/work"],
+                "terminal": False, "user": {"uid": user[0], "gid": user[1]}, "cwd": "/scratch", "args": arguments,
+                "env": ["PATH=/usr/sbin:/usr/bin", "LC_ALL=C.UTF-8", "HOME=/scratch"],
                 "capabilities": {kind: CAPABILITIES for kind in ("bounding", "effective", "permitted")}},
             "mounts": [
                 mount("proc", "/proc", "nosuid", "noexec", "nodev"), mount("tmpfs", "/dev", "nosuid", "mode=755", "size=64k"),
                 mount("tmpfs", "/dev/shm", "nosuid", "nodev", "noexec", "mode=1777"), mount("tmpfs", "/tmp", "nosuid", "nodev", "mode=1777"),
-                mount("tmpfs", "/run", "nosuid", "nodev", "mode=755"), mount("tmpfs", "/work", "nosuid", "nodev", "mode=1777"),
+                mount("tmpfs", "/run", "nosuid", "nodev", "mode=755"), mount("tmpfs", "/scratch", "nosuid", "nodev", "mode=1777"),
                 bind("/usr", "/usr"), bind("/etc", "/etc"), bind(FOLDER, "/bench"), bind(os.path.join(self.folder, "files"), "/files"),
                 bind(os.path.join(ROOT, "Tests/Benign/programs"), "/programs")],
             "linux": {
