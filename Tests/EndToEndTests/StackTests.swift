@@ -182,12 +182,17 @@ extension EndToEnd {
     {
       try engine.required()
       try engine.withContainer(.untrusted) { name in
-        let all = try FileManager.default.contentsOfDirectory(atPath: "/proc").compactMap(Int32.init)
-        let inside = all.filter { id in
-          // Its root is another than ours.
-          (try? String(contentsOfFile: "/proc/\(id)/cmdline", encoding: .utf8)) == "sleep\u{0}1000\u{0}"
-            && (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(id)/ns/mnt"))
-              != (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/ns/mnt"))
+        // Who started it detached does not wait for its execve, nor for what is to be learnt before that is allowed.
+        var inside: [Int32] = []
+        _ = try eventually {
+          let all = try FileManager.default.contentsOfDirectory(atPath: "/proc").compactMap(Int32.init)
+          inside = all.filter { id in
+            // Its root is another than ours.
+            (try? String(contentsOfFile: "/proc/\(id)/cmdline", encoding: .utf8)) == "sleep\u{0}1000\u{0}"
+              && (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(id)/ns/mnt"))
+                != (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/ns/mnt"))
+          }
+          return !inside.isEmpty
         }
         let process = try #require(inside.first)
         let shown = try stack(process)
