@@ -1,5 +1,3 @@
-package import Wire
-
 /// A frame as the chains of a profile speak of it.
 package struct PathFrame {
   /// What the profile may call its file.
@@ -18,7 +16,7 @@ package struct PathFrame {
     self.isStart = isStart
   }
 
-  func fits(_ element: PathElement) -> Bool {
+  package func fits(_ element: PathElement) -> Bool {
     switch element {
     case .anyFrames: false
     case .anyFunction(let module): modules.contains(module)
@@ -30,25 +28,25 @@ package struct PathFrame {
 
 /// One chain of a profile, and how far the frames that were seen so far lead into it. All ways to read `...` are followed at once, so that no
 /// chain of frames costs more than its length times the chain's.
-struct PathMatch {
+package struct PathMatch {
   private let chain: [PathElement]
   /// Those that `...` stands for.
   private let modules: Set<String>
   /// Bit n: the frames so far are the first n elements. After the last one only start frames follow.
   private var reached: [Bool]
 
-  init(_ chain: [PathElement]) {
+  package init(_ chain: [PathElement]) {
     self.chain = chain
     modules = Set(chain.compactMap(\.module))
     reached = [true] + .init(repeating: false, count: chain.count)
     skipEmpty()
   }
 
-  var isPossible: Bool { reached.contains(true) }
+  package var isPossible: Bool { reached.contains(true) }
 
-  var isComplete: Bool { reached[chain.count] }
+  package var isComplete: Bool { reached[chain.count] }
 
-  mutating func go(on frame: PathFrame) {
+  package mutating func go(on frame: PathFrame) {
     var next = [Bool](repeating: false, count: reached.count)
     for place in chain.indices where reached[place] {
       if chain[place] == .anyFrames {
