@@ -74,6 +74,7 @@ let package = Package(
     library("Wire", uses: ["Bytes"]),
     library("Plan", uses: ["JSON", "Profile", "Diagnostics", "Wire"]),
     library("Report", uses: ["JSON", "Wire", "Diagnostics"]),
+    library("Recording", uses: ["JSON", "Wire"]),
     library("Launch", uses: ["Kernel", "Plan", "Diagnostics"]),
 
     // What is done with them.
@@ -117,6 +118,7 @@ let package = Package(
     tests("SupervisorTests", uses: ["Diagnostics", "Plan", "Profile", "Supervisor", "Wire"]),
     tests("WireTests", uses: ["Wire"]),
     tests("ProcFSTests", uses: ["ProcFS"]),
+    tests("RecordingTests", uses: ["JSON", "Recording", "Wire"]),
     tests("ReportTests", uses: ["Diagnostics", "JSON", "Report", "Wire"]),
   ]
 )
