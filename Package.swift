@@ -75,18 +75,18 @@ let package = Package(
     library("Plan", uses: ["JSON", "Profile", "Diagnostics", "Wire"]),
     library("Report", uses: ["JSON", "Wire", "Diagnostics"]),
     library("Recording", uses: ["JSON", "Wire"]),
-    library("Launch", uses: ["Kernel", "Plan", "Diagnostics"]),
+    library("Launch", uses: ["JSON", "Kernel", "Plan", "Profile", "Diagnostics", "Recording", "Wire"]),
 
     // What is done with them.
     library("Inspection", uses: ["Bytes", "ELF", "Flow", "Go", "Linkage", "Unwind", "X86", "Wire"]),
-    library("Supervisor", uses: ["BPF", "JSON", "Kernel", "Plan", "Profile", "ProcFS", "Report", "Wire", "Diagnostics"]),
+    library("Supervisor", uses: ["BPF", "JSON", "Kernel", "Plan", "Profile", "ProcFS", "Recording", "Report", "Wire", "Diagnostics"]),
 
     program("callgate", uses: ["Diagnostics", "Filter", "JSON", "Kernel", "Launch", "OCI", "Plan", "Profile", "Settings"]),
     program(
       "callgatectl",
       uses: [
-        "Diagnostics", "Filter", "JSON", "Kernel", "Launch", "OCI", "Plan", "ProcFS", "Profile", "Report", "Settings", "Supervisor",
-        "Wire",
+        "Diagnostics", "Filter", "JSON", "Kernel", "Launch", "OCI", "Plan", "ProcFS", "Profile", "Recording", "Report", "Settings",
+        "Supervisor", "Wire",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     program("callgate-supervisor", uses: ["Diagnostics", "JSON", "Kernel", "Launch", "Plan", "Supervisor"]),
@@ -115,7 +115,7 @@ let package = Package(
     // The programs as their users meet them. `make test` builds them first; the tests find them in the build folder.
     tests("EndToEndTests", uses: []),
     tests("KernelTests", uses: ["Kernel"]),
-    tests("SupervisorTests", uses: ["Diagnostics", "Plan", "Profile", "Supervisor", "Wire"]),
+    tests("SupervisorTests", uses: ["Diagnostics", "Plan", "Profile", "Recording", "Supervisor", "Wire"]),
     tests("WireTests", uses: ["Wire"]),
     tests("ProcFSTests", uses: ["ProcFS"]),
     tests("RecordingTests", uses: ["JSON", "Recording", "Wire"]),

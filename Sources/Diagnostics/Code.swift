@@ -20,6 +20,8 @@ package enum Code: String, CaseIterable, Sendable {
   case badProfile = "CG2002"
   case untrappable = "CG2003"
   case filterNotProven = "CG2004"
+  case noSuchRecording = "CG2010"
+  case badRecording = "CG2011"
   // Supervisor and inspector
   case supervisorNotStarted = "CG3001"
   case inspectorLost = "CG3002"
@@ -27,6 +29,7 @@ package enum Code: String, CaseIterable, Sendable {
   case snapshotFailed = "CG3004"
   case internalError = "CG3005"
   case supervisorLost = "CG3006"
+  case recordingFailed = "CG3007"
   // Verdicts, one a check
   case site = "CG4001"
   case text = "CG4002"

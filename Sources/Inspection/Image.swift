@@ -36,6 +36,7 @@ package final class Image {
   var goTableFound: Result<GoTable?, UnwindError>?
   private var exported: [String: Bool] = [:]
   var importsMaker: [Walk.Maker: Bool] = [:]
+  var fingerprints: [ImageAddress: UInt64?] = [:]
 
   final class Token {}
 

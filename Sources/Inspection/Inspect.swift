@@ -15,15 +15,16 @@ package struct Limits: Equatable, Sendable {
 
 /// Unwinds the stack of `snapshot` and says what the checks object to.
 ///
-/// Names of functions are looked up only where the finding is not clean, or `explain` asks for them.
+/// Names of functions are looked up only where the finding is not clean, or `explain` asks for them; those of `route` where it is wanted.
 package func inspect(
   _ snapshot: Snapshot, in space: inout some AddressSpace, limits: Limits = Limits(), jit: JITMemory = JITMemory(),
-  permissions: Set<Permission> = [], paths: Paths = Paths(), started: Int64? = nil, explain: Bool = false
+  permissions: Set<Permission> = [], paths: Paths = Paths(), started: Int64? = nil, explain: Bool = false, wantsRoute: Bool = false
 ) -> Finding {
   var walk = Walk(snapshot, limits, jit, permissions, started)
   walk.run(in: &space)
   walk.judgeResidue(in: &space)
   walk.judgePath(paths)
+  if wantsRoute { walk.finding.route = walk.route() }
   walk.finding.basis = walk.finding.isClean ? walk.basis() : nil
   if explain || !walk.finding.isClean { walk.listBelow(in: &space) }
   return walk.finish(explain: explain)

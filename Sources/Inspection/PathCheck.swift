@@ -32,10 +32,14 @@ extension Walk {
     let symbol = image.symbol(at: lookup)
     frame.start = (symbol?.start ?? visited.functionStart)?.value
     frame.names = symbol?.names ?? []
-    frame.isStart =
-      isCLibrary(modules.list[Int(visited.code.module)].path) || visited.point.isEntry
-      || !image.file.hasInterpreter && !Walk.staticStarts.isDisjoint(with: frame.names)
+    frame.isStart = isStart(visited, names: frame.names)
     return frame
+  }
+
+  /// It is one of those that a thread or a process begins with: the C library's, or the one at the file's entry.
+  func isStart(_ visited: Visited, names: [String]) -> Bool {
+    isCLibrary(modules.list[Int(visited.code.module)].path) || visited.point.isEntry
+      || !visited.code.image.file.hasInterpreter && !Walk.staticStarts.isDisjoint(with: names)
   }
 
   /// A static program holds glibc's or musl's functions that main and threads are called by.
@@ -54,7 +58,7 @@ extension Walk {
 
 extension Image {
   /// The names of the function that covers `lookup`, the one that people know it by first; nil where the file names none.
-  fileprivate func symbol(at lookup: ImageAddress) -> (names: [String], start: ImageAddress)? {
+  func symbol(at lookup: ImageAddress) -> (names: [String], start: ImageAddress)? {
     guard let (best, start) = function(at: lookup) else { return nil }
     var names = [best]
     do throws(ELFError) {

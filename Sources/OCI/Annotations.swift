@@ -6,6 +6,8 @@ package struct Request: Equatable, Sendable {
   package var profile: String?
   /// As written: what it may be is for the policy to say.
   package var mode: String?
+  /// A recording's name.
+  package var record: String?
   /// Some `dev.callgate.untrusted` key is there, be it for another container of the pod.
   package var mentionsTrust = false
 
@@ -24,12 +26,14 @@ package struct Request: Equatable, Sendable {
         profile = value
       } else if key == "dev.callgate.mode" {
         mode = value
+      } else if key == "dev.callgate.record" {
+        record = value
       } else {
         throw Refusal(
           .badAnnotation,
           "unknown annotation '\(key)'"
             + suggestion(
-              for: key, among: [untrustedKey, "\(untrustedKey).CONTAINER", "dev.callgate.profile", "dev.callgate.mode"]))
+              for: key, among: [untrustedKey, "\(untrustedKey).CONTAINER", "dev.callgate.profile", "dev.callgate.mode", "dev.callgate.record"]))
       }
     }
   }

@@ -4,7 +4,7 @@ internal import Profile
 internal import Wire
 
 /// The version of this encoding. callgate and its supervisor come from one build; another number means that they do not.
-private let formatVersion = 3
+private let formatVersion = 4
 
 // MARK: encode
 
@@ -37,6 +37,7 @@ extension Plan {
       JSONMember("modules", .array(modules.map(\.json))),
       JSONMember("seesThreadStarts", .bool(seesThreadStarts)),
       JSONMember("waitKillable", .bool(waitKillable)),
+      JSONMember("recording", recording?.json ?? .null),
     ])
   }
 }
@@ -77,6 +78,14 @@ extension PathModule {
   }
 }
 
+extension RecordingPlan {
+  fileprivate var json: JSONValue {
+    .object([
+      JSONMember("name", .string(name)), JSONMember("file", .string(file)), JSONMember("stopFile", .string(stopFile)),
+    ])
+  }
+}
+
 extension Action {
   /// The errno, or null for a kill.
   fileprivate var json: JSONValue {
@@ -99,7 +108,7 @@ extension Plan {
       [
         "version", "id", "bundle", "stateDirectory", "socketPath", "eventsPath", "runtimeProcess", "runtime", "mode",
         "profileName", "profileVersion", "traps", "checks", "unknown", "depth", "onViolation", "jit", "permissions",
-        "paths", "modules", "seesThreadStarts", "waitKillable",
+        "paths", "modules", "seesThreadStarts", "waitKillable", "recording",
       ])
     guard try fields.integer("version") == formatVersion else { throw badPlan("it is of another version") }
     id = try fields.text("id")
@@ -136,6 +145,7 @@ extension Plan {
     modules = try fields.list("modules").map { module throws(Refusal) in try PathModule(module) }
     seesThreadStarts = try fields.flag("seesThreadStarts")
     waitKillable = try fields.flag("waitKillable")
+    recording = fields["recording"] == .null ? nil : try RecordingPlan(fields["recording"])
   }
 }
 
@@ -156,6 +166,13 @@ extension PathRule {
       throw badPlan("a path has other than system calls and elements of a chain")
     }
     self.init(syscalls: syscalls, chain: chain)
+  }
+}
+
+extension RecordingPlan {
+  fileprivate init(_ json: JSONValue) throws(Refusal) {
+    let fields = try PlanFields(json, "the recording", ["name", "file", "stopFile"])
+    self.init(name: try fields.text("name"), file: try fields.text("file"), stopFile: try fields.text("stopFile"))
   }
 }
 

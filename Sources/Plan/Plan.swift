@@ -33,10 +33,12 @@ package struct Plan: Equatable, Sendable {
   package var seesThreadStarts: Bool
   /// The filter has SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: a thread that waits for an answer cannot be stopped meanwhile.
   package var waitKillable: Bool
+  /// nil where nothing is recorded.
+  package var recording: RecordingPlan?
 
   package init(
     id: String, bundle: String, paths: StatePaths, runtimeProcess: Int32?, runtime: RuntimeKind, mode: Mode, profile: Profile,
-    traps: [ResolvedTrap], waitKillable: Bool
+    traps: [ResolvedTrap], waitKillable: Bool, recording: RecordingPlan? = nil
   ) {
     self.id = id
     self.bundle = bundle
@@ -59,6 +61,7 @@ package struct Plan: Equatable, Sendable {
     modules = profile.modules
     seesThreadStarts = (profile.absent + profile.never).contains("clone3")
     self.waitKillable = waitKillable
+    self.recording = recording
   }
 }
 

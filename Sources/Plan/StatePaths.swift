@@ -49,6 +49,13 @@ package struct StatePaths: Equatable, Sendable {
     return "\(home)/.local/state/callgate/events.jsonl"
   }
 
+  /// What recordings are kept in: /var/lib/callgate/recordings for root, a folder beside the events file for others.
+  package static func recordings(_ environment: Environment) throws(Refusal) -> String {
+    if environment.isRoot { return "/var/lib/callgate/recordings" }
+    let events = try eventsFile(environment)
+    return "\(events[..<(events.lastIndex(of: "/") ?? events.startIndex)])/recordings"
+  }
+
   /// `root` is the runtime's --root as given, empty where it was not: two engines may use one id.
   package init(id: String, root: String, in environment: Environment) throws(Refusal) {
     let name = "\(StatePaths.readable(id))-\(hexDigits(of: fnv1a(Array(root.utf8) + [0] + Array(id.utf8))))"
@@ -61,7 +68,7 @@ package struct StatePaths: Equatable, Sendable {
   }
 
   /// The first 32 bytes of an id, with '_' for what is no letter, digit, '_', '.', '+' or '-' (all that runc accepts in an id).
-  private static func readable(_ id: String) -> String {
+  package static func readable(_ id: String) -> String {
     var bytes = id.utf8.prefix(32).map { byte -> UInt8 in
       switch byte {
       case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"),

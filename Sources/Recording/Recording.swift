@@ -110,13 +110,19 @@ package struct RecordedPath: Equatable, Sendable {
   }
 
   /// What makes two of them the same.
-  struct Key: Hashable {
-    var syscall: String
-    var steps: [Step]
-    var gap: Int?
+  package struct Identity: Hashable, Sendable {
+    package var syscall: String
+    package var steps: [Step]
+    package var gap: Int?
+
+    package init(syscall: String, steps: [Step], gap: Int?) {
+      self.syscall = syscall
+      self.steps = steps
+      self.gap = gap
+    }
   }
 
-  var key: Key { Key(syscall: syscall, steps: steps, gap: gap) }
+  package var identity: Identity { Identity(syscall: syscall, steps: steps, gap: gap) }
 }
 
 extension Recording {
@@ -138,19 +144,19 @@ extension Recording {
         functionAt.append(functions.count - 1)
       }
     }
-    var knownPaths = Dictionary(uniqueKeysWithValues: paths.enumerated().map { ($1.key, $0) })
+    var knownPaths = Dictionary(uniqueKeysWithValues: paths.enumerated().map { ($1.identity, $0) })
     for path in other.paths {
       var path = path
       path.steps = path.steps.map { RecordedPath.Step(functionAt[$0.function], repeats: $0.repeats) }
       path.runs = Set(path.runs.map { $0 + runOffset })
-      if let known = knownPaths[path.key] {
+      if let known = knownPaths[path.identity] {
         paths[known].calls += path.calls
         paths[known].runs.formUnion(path.runs)
         paths[known].objections.formUnion(path.objections)
         paths[known].first = min(paths[known].first, path.first)
       } else {
         paths.append(path)
-        knownPaths[path.key] = paths.count - 1
+        knownPaths[path.identity] = paths.count - 1
       }
     }
   }

@@ -25,6 +25,7 @@ package struct Supervisor: ~Copyable {
   private var regions: JITRegions
   private var threads: ThreadRecords
   private var recall: Recall
+  private var recorder: Recorder?
 
   private var runtime: PidFD?
   private var connections: [UInt64: Connection] = [:]
@@ -58,7 +59,8 @@ package struct Supervisor: ~Copyable {
     journal = Journal(plan: plan)
     regions = JITRegions(declared: plan.jit)
     threads = ThreadRecords(seesAllStarts: plan.seesThreadStarts)
-    recall = Recall(usesPaths: !plan.paths.isEmpty || !plan.jit.isEmpty)
+    recall = Recall(usesPaths: !plan.paths.isEmpty || !plan.jit.isEmpty || plan.recording != nil)
+    recorder = plan.recording.map { Recorder($0, of: plan.id, profile: plan.profileName, version: plan.profileVersion) }
     self.runtime = runtime
     self.copier = copier
   }
@@ -68,6 +70,8 @@ package struct Supervisor: ~Copyable {
     defer {
       counts.add(recall.takeCounts())
       journal.write(counts)
+      recorder?.finish()
+      if case .failed(let error) = recorder?.end { journal.note(.recordingFailed, "the recording is not whole: \(error)") }
     }
     do throws(SyscallError) {
       try loop()
@@ -243,7 +247,12 @@ package struct Supervisor: ~Copyable {
       let trail: Trail?
       do throws(SnapshotError) { trail = try recall.ask(notification, copier) } catch { throw .snapshot(error) }
       if let trail, repeats(trail, notification, memoryCall, life) {
-        if notification.answer(.proceed) { recall.count(trail) } else { counts.count(.withdrawn, trap.syscall) }
+        if notification.answer(.proceed) {
+          recall.count(trail)
+          recorder?.count(trail)
+        } else {
+          counts.count(.withdrawn, trap.syscall)
+        }
         return
       }
       let subject: Subject
@@ -251,7 +260,10 @@ package struct Supervisor: ~Copyable {
       let finding = try judge(subject, notification, trap.syscall)
       recall.learn(finding, of: trap.syscall, subject.snapshot, copier)
       // A process that was killed meanwhile has no stack any more: what was found of it says nothing.
-      if finding.isClean || notification.isValid() { counts.count(finding) }
+      if finding.isClean || notification.isValid() {
+        counts.count(finding)
+        recorder?.note(finding, of: trap.syscall)
+      }
       switch decide(finding, under: plan) {
       case .allow:
         // Before it happens: no other thread can run the new code unknown. Should the call fail, nothing executable lies there.
@@ -320,7 +332,8 @@ package struct Supervisor: ~Copyable {
   ) throws(Trouble) -> Finding {
     let request = Request(
       snapshot: subject.snapshot, depth: UInt32(clamping: plan.depth), text: pathArgument(notification, name: name), explain: explain,
-      jit: regions.memory(of: subject.snapshot), permissions: plan.permissions, paths: Paths(to: name, by: plan.paths, in: plan.modules),
+      wantsRoute: recorder != nil, jit: regions.memory(of: subject.snapshot), permissions: plan.permissions,
+      paths: Paths(to: name, by: plan.paths, in: plan.modules),
       started: started)
     do throws(InspectorError) {
       return try currentInspector().inspect(
@@ -376,6 +389,7 @@ package struct Supervisor: ~Copyable {
     // Nobody waits any more: a signal or a kill took the call back.
     guard notification.isValid() else { return counts.count(.withdrawn, name) }
     counts.count(.unjudged, name)
+    recorder?.noteUnjudged(trouble.sentence)
     let event = journal.refusal(trouble, syscall: name, thread: notification.thread)
     switch plan.mode {
     case .audit: if notification.answer(.proceed) { journal.write(event) }

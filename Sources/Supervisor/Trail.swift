@@ -65,6 +65,8 @@ package final class Trail {
   /// Answers that nobody has counted yet.
   var repetitions: UInt64 = 0
   var lastUse: UInt64 = 0
+  /// Its way's number in the recording, once one was counted there.
+  var recorded: Int?
 
   /// glibc's and musl's place of the canary, from the thread pointer.
   package static let canaryOffset: UInt64 = 0x28

@@ -201,7 +201,7 @@ package struct Frame: Equatable, Sendable {
   }
 }
 
-package struct Module: Equatable, Sendable {
+package struct Module: Hashable, Sendable {
   /// The path as the kernel shows it for the mapping: a hint for people, never an identity.
   package var path: String
   /// The GNU build id in lower-case hex, or empty.
@@ -301,6 +301,8 @@ package struct Finding: Equatable, Sendable {
   /// The bytes that the request's `text` points to, up to a NUL or 256 of them; empty where the finding is clean and no
   /// explanation was asked for, or no text.
   package var text: [UInt8] = []
+  /// The way that the chain is, where the request wants it and the chain was followed to its end.
+  package var route: Route?
   /// What the finding rests on; nil where it is not clean, or rests on more than can be told.
   package var basis: Basis?
 

@@ -19,7 +19,7 @@ package enum Message: Equatable, Sendable {
   case finding(Finding)
 
   static let magic: UInt32 = 0x3147_4c43  // "CLG1"
-  static let version: UInt8 = 4
+  static let version: UInt8 = 5
   /// The longest message: a snapshot with its stack bytes, or a finding with everything it may list.
   package static let limit = 128 * 1024
 }
@@ -34,6 +34,8 @@ package struct Request: Equatable, Sendable {
   package var text: UInt64?
   /// Names and the trail below SP are wanted even where nothing objects.
   package var explain: Bool
+  /// The finding is to tell the way, for a recording.
+  package var wantsRoute: Bool
   /// The code that declared runtimes have made in the snapshot's address space.
   package var jit: JITMemory
   package var permissions: Set<Permission>
@@ -43,13 +45,14 @@ package struct Request: Equatable, Sendable {
   package var started: Int64?
 
   package init(
-    snapshot: Snapshot, depth: UInt32, text: UInt64? = nil, explain: Bool = false, jit: JITMemory = JITMemory(),
+    snapshot: Snapshot, depth: UInt32, text: UInt64? = nil, explain: Bool = false, wantsRoute: Bool = false, jit: JITMemory = JITMemory(),
     permissions: Set<Permission> = [], paths: Paths = Paths(), started: Int64? = nil
   ) {
     self.snapshot = snapshot
     self.depth = depth
     self.text = text
     self.explain = explain
+    self.wantsRoute = wantsRoute
     self.jit = jit
     self.permissions = permissions
     self.paths = paths
@@ -83,6 +86,7 @@ extension Message {
       out.put(request.depth)
       out.put(request.text)
       out.put(UInt8(request.explain ? 1 : 0))
+      out.put(UInt8(request.wantsRoute ? 1 : 0))
       out.put(request.jit)
       out.put(request.permissions.reduce(UInt8(0)) { $0 | 1 << $1.rawValue })
       out.put(request.paths)
@@ -115,14 +119,15 @@ extension Message {
       let depth = try input.take(UInt32.self)
       let text = try input.takeOptional()
       let explain = try input.takeFlag()
+      let wantsRoute = try input.takeFlag()
       let jit = try input.takeJIT()
       let permissions = try input.takePermissions()
       let paths = try input.takePaths()
       let started = try input.takeOptional().map { Int64(bitPattern: $0) }
       self = .inspect(
         Request(
-          snapshot: try input.takeSnapshot(), depth: depth, text: text, explain: explain, jit: jit, permissions: permissions, paths: paths,
-          started: started))
+          snapshot: try input.takeSnapshot(), depth: depth, text: text, explain: explain, wantsRoute: wantsRoute, jit: jit,
+          permissions: permissions, paths: paths, started: started))
     case .openMapped: self = .openMapped(start: try input.take(), end: try input.take())
     case .mapped: self = .mapped(errno: try input.take())
     case .finding: self = .finding(try input.takeFinding())
@@ -185,6 +190,13 @@ extension Writer {
       put(unknown.reason)
     }
     put(finding.basis)
+    // No way is better than one with another module in it, or than no finding at all.
+    let isToldWhole = bytes.count + Route.maxBytes <= Message.limit
+    let route = finding.route.flatMap { route in
+      isToldWhole && route.steps.allSatisfy { ($0.module ?? 0) < Limit.modules } ? route : nil
+    }
+    put(UInt8(route == nil ? 0 : 1))
+    if let route { put(route) }
   }
 
   private mutating func put(_ frames: [Frame], limit: Int) {
@@ -266,6 +278,7 @@ extension Reader {
     }
     if try takeFlag() { finding.unknown = Unknown(frame: try take(), reason: try takeReason()) }
     finding.basis = try takeBasis()
+    if try takeFlag() { finding.route = try takeRoute(modules: finding.modules.count) }
     return finding
   }
 

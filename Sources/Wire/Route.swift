@@ -32,6 +32,8 @@ package struct Route: Hashable, Sendable {
   package static let maxNames = 4
   /// All of its text. What goes beyond is told by the functions' starts alone.
   package static let maxTextBytes = 24576
+  /// What it takes of a message at most.
+  static let maxBytes = 64 + maxSteps * (3 * 9 + 1 + 4 + maxNames * 4) + maxTextBytes
 
   package var steps: [RouteStep]
   /// The place in `steps` where others are left out; nil where all are there.

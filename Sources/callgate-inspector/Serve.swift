@@ -39,7 +39,8 @@ func serve(_ conversation: Conversation) throws(Failure) {
       memory: ProcessMemory(memory), map: MemoryMap(map), pages: pages, images: images, conversation: conversation)
     var finding = inspect(
       request.snapshot, in: &process, limits: limits(request), jit: request.jit, permissions: request.permissions,
-      paths: request.paths, started: request.started, explain: request.explain)
+      paths: request.paths, started: request.started, explain: request.explain,
+      wantsRoute: request.wantsRoute)
     if !finding.isClean || request.explain, let text = request.text { finding.text = process.text(at: text) }
     // A conversation that broke off in the middle of an inspection leaves no finding to be sent.
     if let failure = process.failure { throw failure }

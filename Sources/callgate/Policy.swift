@@ -17,6 +17,8 @@ struct UntrustedContainer {
   let bundle: Bundle
   let profileName: String
   let mode: Mode
+  /// The recording that it asks for.
+  let recording: String?
 
   /// Nil for a container that is trusted.
   init?(_ arguments: Arguments, _ settings: Settings) throws(Refusal) {
@@ -39,7 +41,7 @@ struct UntrustedContainer {
     let annotations = try bundle.annotations()
     let request = try Request(annotations)
     guard request.isUntrusted || settings.everyContainerIsUntrusted else {
-      if !request.mentionsTrust, request.profile != nil || request.mode != nil {
+      if !request.mentionsTrust, request.profile != nil || request.mode != nil || request.record != nil {
         throw Refusal(
           .badAnnotation, "the container has annotations of callgate but is trusted",
           hint: "add 'dev.callgate.untrusted=true', or leave the others out")
@@ -52,6 +54,7 @@ struct UntrustedContainer {
     try refuseLoosening(annotations)
     profileName = request.profile ?? settings.profile
     mode = try strictest(request.mode, settings.mode)
+    recording = request.record
   }
 }
 
@@ -62,10 +65,10 @@ private let maxConfigBytes = 16 << 20
 private func strictest(_ annotation: String?, _ configured: Mode) throws(Refusal) -> Mode {
   guard let annotation else { return configured }
   guard let mode = Mode(rawValue: annotation) else {
-    let reason = annotation == "record" ? "does not exist in this version" : "is none of callgate's"
-    throw Refusal(
-      .badAnnotation, "the mode '\(annotation)' of 'dev.callgate.mode' \(reason)",
-      hint: "valid: \(Mode.allCases.map(\.rawValue).joined(separator: ", "))")
+    let hint =
+      annotation == "record"
+      ? "a recording is asked for by its name: dev.callgate.record" : "valid: \(Mode.allCases.map(\.rawValue).joined(separator: ", "))"
+    throw Refusal(.badAnnotation, "the mode '\(annotation)' of 'dev.callgate.mode' is none of callgate's", hint: hint)
   }
   guard mode >= configured else {
     throw Refusal(

@@ -12,7 +12,8 @@ private let waitKillable = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"
 
 /// Prepares an untrusted container and becomes the runtime that makes it. What fails before that leaves nothing behind.
 func start(_ container: UntrustedContainer, _ locations: Locations, _ runtime: Runtime) throws(Refusal) -> Never {
-  let profile = try locations.readProfile(container.profileName)
+  var profile = try locations.readProfile(container.profileName)
+  let recorded = try RecordingStore.own().recording(of: container.id, asked: container.recording, changing: &profile)
   let original = try Original(container)
   let base = try original.bundle.seccomp() ?? .none
   var merged = try merge(profile, into: base)
@@ -26,7 +27,8 @@ func start(_ container: UntrustedContainer, _ locations: Locations, _ runtime: R
 
   let plan = Plan(
     id: container.id, bundle: container.bundleDirectory, paths: paths, runtimeProcess: processID, runtime: runtime.kind,
-    mode: container.mode, profile: profile, traps: try resolve(profile), waitKillable: merged.flags.contains(waitKillable))
+    mode: recorded?.isAudited == true ? .audit : container.mode, profile: profile, traps: try resolve(profile),
+    waitKillable: merged.flags.contains(waitKillable), recording: recorded?.plan)
   let supervision = try startSupervisor(plan)
   do throws(Refusal) {
     try rewrite(container, original, merged)

@@ -18,6 +18,7 @@ struct Run: ParsableCommand {
       """)
 
   @Option(help: "The profile; the configuration's policy.profile by default.") var profile: String?
+  @Option(help: "Record the ways to its system calls under this name; see callgatectl record.") var record: String?
   @Argument(parsing: .captureForPassthrough, help: "The command and its arguments.") var command: [String]
 
   func run() throws {
@@ -34,7 +35,7 @@ struct Run: ParsableCommand {
     let settings = try locations.readSettings()
     let chosen = try locations.readProfile(profile ?? settings.profile)
     let program = try compileStandalone(chosen)
-    let plan = try commandPlan(chosen, mode: settings.mode)
+    let plan = try commandPlan(chosen, mode: settings.mode, recording: record)
     let supervision = try startSupervisor(plan)
 
     let ending: Ending

@@ -78,6 +78,12 @@ private func request(_ annotations: (String, String)...) throws(Refusal) -> Requ
   try Request(annotations.map { (key: $0.0, value: $0.1) })
 }
 
+@Test func `an annotation names a recording`() throws {
+  let asked = try request(("dev.callgate.untrusted", "true"), ("dev.callgate.record", "web"))
+  #expect(asked.record == "web" && asked.isUntrusted)
+  #expect(throws: Refusal.self) { try request(("dev.callgate.recording", "web")) }
+}
+
 @Test func `an annotation makes a container untrusted`() throws {
   #expect(try request(("dev.callgate.untrusted", "true")).isUntrusted)
   #expect(try !request(("other", "true")).isUntrusted)

@@ -29,6 +29,7 @@ private func plan(_ change: (inout Plan) -> Void = { _ in }) throws -> Plan {
     try plan { $0.waitKillable = true },
     try plan { $0.checks["base"] = .off }, try plan { $0.traps = [] },
     try plan { $0.jit = [.v8, .hotspot] },
+    try plan { $0.recording = RecordingPlan(name: "web", file: "/r/web/1.jsonl", stopFile: "/r/web/stopped") },
     try plan {
       $0.paths = [PathRule(syscalls: ["execve"], chain: [.function("execve", of: "libc"), .anyFrames, .start(0x1a2c0, of: "nginx")])]
       $0.modules = [PathModule(name: "nginx", path: "/usr/sbin/nginx"), PathModule(name: "app", buildID: "00ff")]
@@ -38,7 +39,7 @@ private func plan(_ change: (inout Plan) -> Void = { _ in }) throws -> Plan {
 }
 
 @Test(arguments: [
-  (#""waitKillable":false"#, #""waitKillable":0"#), (#""mode":"audit""#, #""mode":"record""#), (#""version":3,"#, #""version":2,"#),
+  (#""waitKillable":false"#, #""waitKillable":0"#), (#""mode":"audit""#, #""mode":"record""#), (#""version":4,"#, #""version":3,"#),
   (#""depth":64"#, #""depth":1"#), (#""depth":64"#, #""depth":64,"more":1"#), (#""id":"#, #""ID":"#),
   (#""base":"enforce""#, #""bass":"enforce""#),
   (#""number":59"#, #""number":59000000000"#), (#""argument":2"#, #""argument":9"#),

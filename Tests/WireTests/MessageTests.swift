@@ -82,8 +82,42 @@ import Wire
       .inspect(Request(snapshot: sampleSnapshot(), depth: 512, permissions: [.dlsym, .writtenFiles], started: 1_790_000_000_000_000_001)),
       .inspect(Request(snapshot: sampleSnapshot(), depth: 512, text: 1, explain: true)), .openMapped(start: 0x1000, end: 0x2000),
       .mapped(errno: 13), .finding(sampleFinding()), .finding(Finding()), .finding(findingWithBasis()),
+      .inspect(Request(snapshot: sampleSnapshot(), depth: 512, wantsRoute: true)), .finding(findingWithRoute()),
     ]
     for message in messages { #expect(try Message(decoding: message.encode()) == message) }
+  }
+
+  private func findingWithRoute() -> Finding {
+    var finding = findingWithBasis()
+    finding.modules = [Module(path: "/usr/sbin/nginx", buildID: "00ff")]
+    finding.route = Route(
+      steps: [
+        RouteStep(module: 0, start: 0x1a2c0, names: ["execve", "__execve"]), RouteStep(module: nil),
+        RouteStep(module: 0, start: 0x10, fingerprint: .max, isStart: true, repeats: true), RouteStep(module: 0),
+      ], gap: 2)
+    return finding
+  }
+
+  @Test func `a way is told whole, or without names that would be others, or not at all`() throws {
+    func told(_ finding: Finding) throws -> Route? {
+      guard case .finding(let read) = try Message(decoding: Message.finding(finding).encode()) else { return nil }
+      return read.route
+    }
+    var finding = findingWithRoute()
+    finding.route = Route(steps: [RouteStep(module: 0, start: 1, names: [String(repeating: "n", count: Paths.maxTextBytes + 1), "short"])])
+    #expect(try told(finding)?.steps == [RouteStep(module: 0, start: 1, names: ["short"])])
+    // As much of everything as a message may hold.
+    let long = String(repeating: "f", count: Paths.maxTextBytes)
+    finding.route = Route(steps: (0..<Route.maxSteps).map { RouteStep(module: 0, start: UInt64($0), names: [long]) })
+    finding.basis?.words = Array(repeating: Basis.Word(address: 0, low: 0, high: 0), count: Basis.maxWords)
+    #expect(Message.finding(finding).encode().count <= Message.limit)
+    let route = try #require(try told(finding))
+    #expect(route.steps.map(\.start) == (0..<Route.maxSteps).map { UInt64($0) })
+    #expect(route.steps.count { !$0.names.isEmpty } == Route.maxTextBytes / long.utf8.count)
+    // A module that the message has no room for would be told as none.
+    finding.modules = Array(repeating: Module(path: "/x", buildID: ""), count: 70)
+    finding.route = Route(steps: [RouteStep(module: 69, start: 1)])
+    #expect(try told(finding) == nil)
   }
 
   @Test func `a basis with too many words or facts is refused`() throws {

@@ -1,0 +1,218 @@
+package import Diagnostics
+internal import JSON
+internal import Kernel
+package import Plan
+package import Profile
+package import Recording
+internal import Wire
+
+/// Where recordings are kept, and which of them a new container belongs to.
+///
+///     <recordings>/NAME/recording.json        what was asked for
+///                       RUN.jsonl             one a run: `RecordingFile`
+///                       stopped               there once it was stopped
+package struct RecordingStore: Equatable, Sendable {
+  package let directory: String
+
+  package init(directory: String) { self.directory = directory }
+
+  /// That of this process's user.
+  package static func own() throws(Refusal) -> RecordingStore {
+    RecordingStore(directory: try StatePaths.recordings(try StatePaths.Environment.own()))
+  }
+
+  /// What a recording takes.
+  package struct Wanted: Equatable, Sendable {
+    /// Every new container that fits the rest; else only those that ask for it by name.
+    package var everything = false
+    /// Only those whose profile has this name.
+    package var profile: String?
+    /// Only those whose id begins so.
+    package var container: String?
+    /// Nothing is denied meanwhile.
+    package var isAudited = false
+
+    package init() {}
+  }
+
+  /// What is known of one without reading its runs.
+  package struct Entry: Equatable, Sendable {
+    package var name: String
+    package var wanted: Wanted
+    /// Milliseconds since 1970.
+    package var began: Int64
+    package var isActive: Bool
+  }
+
+  private static let stopFile = "stopped"
+  private static let requestFile = "recording.json"
+  private static let suffix = ".jsonl"
+  private static let format = 1
+
+  /// A recording's name is as a profile's: never a path.
+  package static func isName(_ text: String) -> Bool {
+    guard let first = text.utf8.first, text.utf8.count <= 64 else { return false }
+    func isPlain(_ byte: UInt8) -> Bool {
+      (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte) || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+    }
+    return isPlain(first) && text.utf8.allSatisfy { isPlain($0) || $0 == UInt8(ascii: "-") }
+  }
+
+  private func folder(_ name: String) throws(Refusal) -> String {
+    guard RecordingStore.isName(name) else {
+      throw Refusal(.badRecording, "'\(name)' is no recording's name: lower-case letters, digits and '-' only")
+    }
+    return "\(directory)/\(name)"
+  }
+
+  // MARK: - Looking
+
+  /// Sorted by name.
+  package func entries() throws(Refusal) -> [Entry] {
+    let names: [String]
+    do throws(SyscallError) { names = try list(directory) } catch {
+      if error.isNotFound { return [] }
+      throw Refusal(.badRecording, error.plain)
+    }
+    var entries: [Entry] = []
+    for name in names.sorted() where RecordingStore.isName(name) {
+      if let entry = try entry(name) { entries.append(entry) }
+    }
+    return entries
+  }
+
+  /// nil where there is none.
+  package func entry(_ name: String) throws(Refusal) -> Entry? {
+    let folder = try folder(name)
+    let bytes: [UInt8]
+    do throws(SyscallError) { bytes = try readFile("\(folder)/\(RecordingStore.requestFile)", limit: 65536) } catch {
+      if error.isNotFound { return nil }
+      throw Refusal(.badRecording, error.plain)
+    }
+    let json: JSONValue
+    do throws(JSONError) { json = try JSONValue(parsing: bytes) } catch { throw bad(folder) }
+    guard json["format"]?.integer() == RecordingStore.format, let began: Int64 = json["began"]?.integer(),
+      let everything = json["everything"]?.flag, let isAudited = json["audit"]?.flag
+    else { throw bad(folder) }
+    var wanted = Wanted()
+    (wanted.everything, wanted.isAudited) = (everything, isAudited)
+    (wanted.profile, wanted.container) = (json["profile"]?.text, json["container"]?.text)
+    return Entry(name: name, wanted: wanted, began: began, isActive: !exists("\(folder)/\(RecordingStore.stopFile)"))
+  }
+
+  private func bad(_ folder: String) -> Refusal {
+    Refusal(.badRecording, "'\(folder)/\(RecordingStore.requestFile)' is not of this version")
+  }
+
+  /// The files of its runs, oldest first.
+  package func runs(_ name: String) throws(Refusal) -> [String] {
+    let folder = try folder(name)
+    guard exists("\(folder)/\(RecordingStore.requestFile)") else { throw missing(name) }
+    do throws(SyscallError) {
+      return try list(folder).filter { $0.hasSuffix(RecordingStore.suffix) }.sorted().map { "\(folder)/\($0)" }
+    } catch { throw Refusal(.badRecording, error.plain) }
+  }
+
+  /// All its runs, merged.
+  package func read(_ name: String) throws(Refusal) -> Recording { try RecordingStore.read(try runs(name)) }
+
+  package static func read(_ files: [String]) throws(Refusal) -> Recording {
+    var all = Recording()
+    for file in files {
+      let bytes: [UInt8]
+      do throws(SyscallError) { bytes = try readFile(file, limit: RecordingFile.maxBytes) } catch {
+        throw Refusal(.badRecording, error.plain)
+      }
+      do throws(RecordingError) { all.merge(try Recording(run: bytes)) } catch {
+        switch error {
+        case .notARecording: throw Refusal(.badRecording, "\(file): no recording of this version")
+        case .badLine(let line): throw Refusal(.badRecording, "\(file):\(line): no line of a recording")
+        }
+      }
+    }
+    return all
+  }
+
+  private func missing(_ name: String) -> Refusal {
+    Refusal(.noSuchRecording, "there is no recording '\(name)'", hint: "those that there are: callgatectl record list")
+  }
+
+  // MARK: - Changing
+
+  /// Makes it, or has one that was stopped go on.
+  package func start(_ name: String, _ wanted: Wanted) throws(Refusal) {
+    let folder = try folder(name)
+    if let entry = try entry(name), entry.isActive {
+      throw Refusal(.badRecording, "the recording '\(name)' is going on", hint: "callgatectl record status \(name)")
+    }
+    var members = [
+      JSONMember("format", .integer(RecordingStore.format)), JSONMember("began", .integer(wallMilliseconds())),
+      JSONMember("everything", .bool(wanted.everything)), JSONMember("audit", .bool(wanted.isAudited)),
+    ]
+    if let profile = wanted.profile { members.append(JSONMember("profile", .string(profile))) }
+    if let container = wanted.container { members.append(JSONMember("container", .string(container))) }
+    do throws(SyscallError) {
+      try makeDirectories(folder)
+      try replaceFile("\(folder)/\(RecordingStore.requestFile)", with: JSONValue.object(members).serialised(indented: true))
+      try removeIfThere("\(folder)/\(RecordingStore.stopFile)")
+    } catch { throw Refusal(.badRecording, error.plain) }
+  }
+
+  /// Containers that are being recorded notice within a second of their next call.
+  package func stop(_ name: String) throws(Refusal) {
+    let folder = try folder(name)
+    guard let entry = try entry(name), entry.isActive else { throw missing(name) }
+    do throws(SyscallError) { try replaceFile("\(folder)/\(RecordingStore.stopFile)", with: []) } catch {
+      throw Refusal(.badRecording, error.plain)
+    }
+  }
+
+  /// One that goes on is refused: its containers would make it anew.
+  package func remove(_ name: String) throws(Refusal) {
+    let folder = try folder(name)
+    guard let entry = try entry(name) else { throw missing(name) }
+    guard !entry.isActive else {
+      throw Refusal(.badRecording, "the recording '\(name)' is going on", hint: "first: callgatectl record stop \(name)")
+    }
+    do throws(SyscallError) {
+      // What says that it is stopped goes last but for the folder.
+      for file in try list(folder) where file != RecordingStore.stopFile { try Kernel.remove("\(folder)/\(file)") }
+      try Kernel.remove("\(folder)/\(RecordingStore.stopFile)")
+      try removeDirectory(folder)
+    } catch { throw Refusal(.badRecording, error.plain) }
+  }
+
+  private func removeIfThere(_ file: String) throws(SyscallError) {
+    do throws(SyscallError) { try Kernel.remove(file) } catch { if !error.isNotFound { throw error } }
+  }
+
+  // MARK: - A new container
+
+  /// What `id` under `profile` is recorded for: what it asks for by name, else the first by name that takes all that are like it.
+  package func recording(of id: String, profile: String, asked: String?) throws(Refusal) -> (plan: RecordingPlan, isAudited: Bool)? {
+    guard let entry = try chosen(id, profile, asked) else { return nil }
+    let folder = try folder(entry.name)
+    let file = "\(folder)/\(wallMilliseconds())-\(StatePaths.readable(id))\(RecordingStore.suffix)"
+    return (RecordingPlan(name: entry.name, file: file, stopFile: "\(folder)/\(RecordingStore.stopFile)"), entry.wanted.isAudited)
+  }
+
+  /// The same, with `profile` made such that ways which it does not list yet can be gone.
+  package func recording(of id: String, asked: String?, changing profile: inout Profile) throws(Refusal) -> (
+    plan: RecordingPlan, isAudited: Bool
+  )? {
+    guard let recorded = try recording(of: id, profile: profile.name, asked: asked) else { return nil }
+    profile.checks[Check.path.name] = .off
+    return recorded
+  }
+
+  private func chosen(_ id: String, _ profile: String, _ asked: String?) throws(Refusal) -> Entry? {
+    if let asked {
+      guard let entry = try entry(asked), entry.isActive else { throw missing(asked) }
+      return entry
+    }
+    return try entries().first { entry in
+      entry.isActive && entry.wanted.everything && entry.wanted.profile ?? profile == profile
+        && entry.wanted.container.map(id.hasPrefix) ?? true
+    }
+  }
+}
