@@ -33,7 +33,10 @@ package struct Request: Equatable, Sendable {
           .badAnnotation,
           "unknown annotation '\(key)'"
             + suggestion(
-              for: key, among: [untrustedKey, "\(untrustedKey).CONTAINER", "dev.callgate.profile", "dev.callgate.mode", "dev.callgate.record"]))
+              for: key,
+              among: [
+                untrustedKey, "\(untrustedKey).CONTAINER", "dev.callgate.profile", "dev.callgate.mode", "dev.callgate.record",
+              ]))
       }
     }
   }

@@ -29,6 +29,8 @@ package final class Inspector {
   /// One inspection may take this long. Cold files of a hundred megabytes on a busy machine stay far below.
   static let deadlineMilliseconds = 5_000
   static let startMilliseconds = 10_000
+  /// The largest programs have a hundred megabytes of code.
+  static let surveyMilliseconds = 120_000
   /// A process has this many different files mapped at most; more questions than that are no inspection.
   static let maxOpenings = 4096
 
@@ -75,9 +77,20 @@ package final class Inspector {
         openings += 1
         guard monotonicMilliseconds() < deadline else { throw .late(milliseconds: Self.deadlineMilliseconds) }
         try hand(start, end, of: request.snapshot.thread, by: opener, isStillThere)
-      case .ready, .inspect, .mapped: throw .confused(nil)
+      case .ready, .inspect, .mapped, .survey, .surveyed: throw .confused(nil)
       }
     }
+  }
+
+  /// Has one file looked through.
+  package func survey(_ request: SurveyRequest, of file: borrowing OwnedFD) throws(InspectorError) -> Survey {
+    let deadline = monotonicMilliseconds() + Int64(Self.surveyMilliseconds)
+    try send(.survey(request), [file.raw])
+    guard case .surveyed(let survey) = try receive(until: deadline, budget: Self.surveyMilliseconds),
+      survey.hasNames.count == request.names.count, survey.fingerprints.count == request.starts.count,
+      survey.places.count == request.fingerprints.count
+    else { throw .confused(nil) }
+    return survey
   }
 
   /// Gives the inspector the file that a thread has mapped, or the reason why there is none.

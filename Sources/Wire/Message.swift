@@ -7,6 +7,9 @@
 ///     mapped + fd, or without ────────────►
 ///                  ◄────────── finding ──────
 ///
+///     survey + fd (a file) ───────────────►
+///                  ◄───────── surveyed ──────
+///
 /// Layout: magic u32, version u8, kind u8, then the kind's fields, little-endian, no padding.
 package enum Message: Equatable, Sendable {
   /// The inspector gave up everything it does not need; it can be asked now.
@@ -17,6 +20,9 @@ package enum Message: Equatable, Sendable {
   /// The answer: 0 and one descriptor, or the errno and none.
   case mapped(errno: Int32)
   case finding(Finding)
+  /// Looks through one file, whose descriptor comes along.
+  case survey(SurveyRequest)
+  case surveyed(Survey)
 
   static let magic: UInt32 = 0x3147_4c43  // "CLG1"
   static let version: UInt8 = 5
@@ -73,7 +79,7 @@ private enum Limit {
 }
 
 extension Message {
-  private enum Kind: UInt8 { case ready = 1, inspect, openMapped, mapped, finding }
+  private enum Kind: UInt8 { case ready = 1, inspect, openMapped, mapped, finding, survey, surveyed }
 
   package func encode() -> [UInt8] {
     var out = Writer(reserving: 512)
@@ -102,6 +108,12 @@ extension Message {
     case .finding(let finding):
       out.put(Kind.finding.rawValue)
       out.put(finding)
+    case .survey(let request):
+      out.put(Kind.survey.rawValue)
+      out.put(request)
+    case .surveyed(let survey):
+      out.put(Kind.surveyed.rawValue)
+      out.put(survey)
     }
     return out.bytes
   }
@@ -131,6 +143,8 @@ extension Message {
     case .openMapped: self = .openMapped(start: try input.take(), end: try input.take())
     case .mapped: self = .mapped(errno: try input.take())
     case .finding: self = .finding(try input.takeFinding())
+    case .survey: self = .survey(try input.takeSurveyRequest())
+    case .surveyed: self = .surveyed(try input.takeSurvey())
     case nil: throw .badKind(kind)
     }
     try input.end()

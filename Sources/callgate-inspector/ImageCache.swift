@@ -22,13 +22,6 @@ final class ImageCache {
     var lastUse: UInt64
   }
 
-  /// One descriptor, shared by an entry and the image that reads through it.
-  private final class OpenFile {
-    let descriptor: OwnedFD
-
-    init(_ descriptor: consuming OwnedFD) { self.descriptor = descriptor }
-  }
-
   private var entries: [Key: Entry] = [:]
   /// Files whose inode is not the mapping's: good for the inspection that opened them, and no longer.
   private var passing: [Key: Entry] = [:]
@@ -87,11 +80,9 @@ final class ImageCache {
     do throws(SyscallError) { status = try identity(of: file.descriptor) } catch { throw Unreadable() }
     // Without a link it is deleted, or was never a file of the image: memfd, O_TMPFILE, shared memory.
     guard status.isRegular, status.links > 0, let size = UInt64(exactly: status.size) else { throw Unreadable() }
-    let source = Source(sizeBytes: size) { (offset, count) throws(Source.Unreadable) in
-      do throws(SyscallError) { return try Kernel.read(file.descriptor, at: offset, count: count) } catch { throw Source.Unreadable() }
-    }
     do throws(ELFError) {
-      return Entry(file: file, identity: status, image: try Image(source, changed: status.changed), lastUse: inspection)
+      let image = try Image(file.source(of: size), changed: status.changed)
+      return Entry(file: file, identity: status, image: image, lastUse: inspection)
     } catch {
       throw Unreadable()
     }

@@ -29,6 +29,11 @@ func serve(_ conversation: Conversation) throws(Failure) {
   do throws(SyscallError) { try seal.apply() } catch { throw .system(error) }
   try conversation.say(.ready)
   while var question = try conversation.hear() {
+    if case .survey(let request) = question.message {
+      guard let file = question.descriptors.takeFirst() else { throw .outOfTurn }
+      try conversation.say(.surveyed(survey(request, of: OpenFile(file).source())))
+      continue
+    }
     guard case .inspect(let request) = question.message, let memory = question.descriptors.takeFirst(),
       let map = question.descriptors.takeFirst()
     else { throw .outOfTurn }

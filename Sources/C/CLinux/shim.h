@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
+#include <linux/openat2.h>
 #include <linux/seccomp.h>
 #include <malloc.h>
 #include <sched.h>
@@ -237,3 +238,9 @@ static inline long clinux_wait_stopped(int tid, int *_Nonnull status) {
 static inline int clinux_is_event_stop(int status) { return WIFSTOPPED(status) && status >> 16 == 128; }
 static inline int clinux_is_stopped(int status) { return WIFSTOPPED(status); }
 static inline int clinux_stop_signal(int status) { return WSTOPSIG(status); }
+
+/// openat2(2) with RESOLVE_IN_ROOT, for reading; the descriptor, close-on-exec.
+static inline long clinux_open_in_root(int directory, const char *_Nonnull path) {
+  struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+  return CLINUX_RESULT(syscall(SYS_openat2, directory, path, &how, sizeof how));
+}
