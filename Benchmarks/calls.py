@@ -12,6 +12,10 @@ SHALLOW, DEEP = 15, 100
 OWN = DEEP - 6
 
 
+# What is recorded here is of no use to anybody.
+RECORDING = "benchmark"
+
+
 class Calls:
     def __init__(self, pace):
         self.rounds = pace.rounds
@@ -21,6 +25,8 @@ class Calls:
         self.ways = {
             "floor": [native("floor")],
             "callgate": [callgatectl(), "run", "--profile", "trail", "--"],
+            "paths": [callgatectl(), "run", "--profile", "trail-paths", "--"],
+            "recorded": [callgatectl(), "run", "--profile", "trail", "--record", RECORDING, "--"],
             "strace": ["strace", "-f", "--seccomp-bpf", "-k", "-e", "trace=getppid", "-o", "/dev/null"],
         }
 
@@ -72,6 +78,20 @@ class Calls:
         yield Figure(
             f"trapped call, {SHALLOW} frames, against strace --seccomp-bpf -k", "×", ours / took["strace"], Goal(1 / 50, shown="1/50"),
             {"callgate": (ours, "µs"), "strace": (took["strace"], "µs")})
+
+    def recording(self):
+        """What an author's means cost: a recording, and a list of ways."""
+        sides = [(way, mode) for mode in ("repeat", "fresh") for way in ("callgate", "recorded", "paths")]
+        try:
+            took = interleaved(self.rounds, {(way, mode): self.per_call(way, mode, SHALLOW) for way, mode in sides})
+        finally:
+            for verb in "stop", "remove":
+                subprocess.run([callgatectl(), "record", verb, RECORDING], stdout=subprocess.DEVNULL, check=False)
+        for way, what in ("recorded", "recorded, against not"), ("paths", "with ways listed, against none"):
+            for mode, trail in ("repeat", "repeated"), ("fresh", "new"):
+                ours, plain = took[way, mode], took["callgate", mode]
+                yield Figure(
+                    f"{trail} trail, {SHALLOW} frames, {what}", "×", ours / plain, None, {way: (ours, "µs"), "callgate": (plain, "µs")})
 
     def threads(self):
         """Calls of all threads together: what one takes while others are made at the same time."""
