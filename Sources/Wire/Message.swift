@@ -19,7 +19,7 @@ package enum Message: Equatable, Sendable {
   case finding(Finding)
 
   static let magic: UInt32 = 0x3147_4c43  // "CLG1"
-  static let version: UInt8 = 4
+  static let version: UInt8 = 5
   /// The longest message: a snapshot with its stack bytes, or a finding with everything it may list.
   package static let limit = 128 * 1024
 }
@@ -338,6 +338,7 @@ extension Reason {
     case .otherBase: (39, 0)
     case .otherOutermostFrames: (40, 0)
     case .unlistedPath: (41, 0)
+    case .deniedPath(let chain): (42, chain)
     }
   }
 
@@ -394,6 +395,7 @@ extension Reason {
     case 39: self = .otherBase
     case 40: self = .otherOutermostFrames
     case 41: self = .unlistedPath
+    case 42: self = .deniedPath(operand)
     default: return nil
     }
   }

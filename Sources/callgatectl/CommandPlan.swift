@@ -6,10 +6,11 @@ import Plan
 import Profile
 
 /// The plan of a command without a container: an id of its own, and this process as the one that the supervisor waits for.
-func commandPlan(_ profile: Profile, mode: Mode) throws(Refusal) -> Plan {
+func commandPlan(_ profile: ResolvedProfile, mode: Mode) throws(Refusal) -> Plan {
   let environment = try StatePaths.Environment.own()
   let id = "run-\(processID)-\(String(wallMilliseconds(), radix: 36))"
   return Plan(
     id: id, bundle: "", paths: try StatePaths(id: id, root: "callgatectl", in: environment), runtimeProcess: processID,
-    runtime: .other, mode: mode, profile: profile, traps: try resolve(profile), waitKillable: try supervisorUsesBPF())
+    runtime: .other, mode: mode, profile: profile.profile, givers: profile.givers,
+    traps: try resolve(profile.profile), waitKillable: try supervisorUsesBPF())
 }

@@ -25,7 +25,7 @@ private func plan(_ change: (inout Plan) -> Void = { _ in }) throws -> Plan {
 
 @Test func `a plan comes back as it was`() throws {
   let variants = [
-    try plan(), try plan { $0.runtimeProcess = nil }, try plan { $0.onViolation = .killProcess },
+    try plan(), try plan { $0.runtimeProcess = nil }, try plan { $0.actions.onViolation = .killProcess },
     try plan { $0.waitKillable = true },
     try plan { $0.checks["base"] = .off }, try plan { $0.traps = [] },
     try plan { $0.jit = [.v8, .hotspot] },
@@ -38,7 +38,7 @@ private func plan(_ change: (inout Plan) -> Void = { _ in }) throws -> Plan {
 }
 
 @Test(arguments: [
-  (#""waitKillable":false"#, #""waitKillable":0"#), (#""mode":"audit""#, #""mode":"record""#), (#""version":3,"#, #""version":2,"#),
+  (#""waitKillable":false"#, #""waitKillable":0"#), (#""mode":"audit""#, #""mode":"record""#), (#""version":4,"#, #""version":3,"#),
   (#""depth":64"#, #""depth":1"#), (#""depth":64"#, #""depth":64,"more":1"#), (#""id":"#, #""ID":"#),
   (#""base":"enforce""#, #""bass":"enforce""#),
   (#""number":59"#, #""number":59000000000"#), (#""argument":2"#, #""argument":9"#),
