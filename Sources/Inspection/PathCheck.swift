@@ -2,10 +2,10 @@ import ELF
 import Wire
 
 extension Walk {
-  /// `path`: the chain, which has reached its end, is one of those that the profile lists for this system call.
+  /// `path`: the chain, which has reached its end, is one of those that the profile lists for this system call, and none that it denies.
   mutating func judgePath(_ paths: Paths) {
     guard !paths.isEmpty, finding.end != nil else { return }
-    let named = Set(paths.chains.joined().compactMap(\.module)).subtracting([Paths.madeCode])
+    let named = Set((paths.chains + paths.denied).joined().compactMap(\.module)).subtracting([Paths.madeCode])
     let names = modules.list.map { module in named.filter { paths.isModule($0, path: module.path, buildID: module.buildID) } }
     var frames: [PathFrame] = []
     /// Which of the trail each frame of the chain stands for.
@@ -19,6 +19,12 @@ extension Walk {
       frames.append(pathFrame(visited, names[Int(visited.code.module)]))
       places.append(place)
     }
+    if let place = firstDenied(of: frames, in: paths.denied) {
+      object(
+        .path, .deniedPath(UInt8(clamping: place)), frame: 0, detail: paths.denied[place].map(\.description).joined(separator: ", "))
+      return
+    }
+    guard !paths.chains.isEmpty else { return }
     guard let mismatch = firstMismatch(of: frames, in: paths.chains) else { return }
     object(
       .path, .unlistedPath, frame: trail[places[mismatch]].listed,

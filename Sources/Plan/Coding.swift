@@ -30,7 +30,10 @@ extension Plan {
         "checks", .object(checks.sorted { $0.key < $1.key }.map { JSONMember($0.key, .string($0.value.rawValue)) })),
       JSONMember("unknown", .string(unknown.rawValue)),
       JSONMember("depth", .integer(depth)),
-      JSONMember("onViolation", onViolation.json),
+      JSONMember("onLimit", .string(onLimit.rawValue)),
+      JSONMember("actions", actions.json),
+      JSONMember("complainUntil", complainUntil.map(JSONValue.integer) ?? .null),
+      JSONMember("givers", .object(givers.sorted { $0.key < $1.key }.map { JSONMember($0.key, .string($0.value)) })),
       JSONMember("jit", .array(jit.map(\.name).sorted().map(JSONValue.string))),
       JSONMember("permissions", .array(permissions.map(\.name).sorted().map(JSONValue.string))),
       JSONMember("paths", .array(paths.map(\.json))),
@@ -65,6 +68,9 @@ extension PathRule {
     .object([
       JSONMember("syscalls", .array(syscalls.map(JSONValue.string))),
       JSONMember("chain", .array(chain.map { .string($0.description) })),
+      JSONMember("deny", .bool(isDenied)),
+      JSONMember("onViolation", onViolation?.json ?? .null),
+      JSONMember("reason", reason.map(JSONValue.string) ?? .null),
     ])
   }
 }
@@ -87,12 +93,33 @@ extension RecordingPlan {
 }
 
 extension Action {
-  /// The errno, or null for a kill.
+  /// The errno, or the action's name.
   fileprivate var json: JSONValue {
     switch self {
-    case .killProcess: .null
+    case .audit, .killProcess, .killContainer: .string(name)
     case .errno(let number): .integer(number)
     }
+  }
+}
+
+private func byName(_ actions: [String: Action]) -> JSONValue {
+  .object(actions.sorted { $0.key < $1.key }.map { JSONMember($0.key, $0.value.json) })
+}
+
+extension ActionRules {
+  fileprivate var json: JSONValue {
+    .object([
+      JSONMember("onViolation", onViolation.json), JSONMember("checks", byName(checks)), JSONMember("traps", byName(traps)),
+      JSONMember("floor", floor?.json ?? .null),
+    ])
+  }
+}
+
+extension ActionFloor {
+  fileprivate var json: JSONValue {
+    .object([
+      JSONMember("onViolation", onViolation.json), JSONMember("checks", byName(checks)), JSONMember("traps", byName(traps)),
+    ])
   }
 }
 
@@ -107,8 +134,8 @@ extension Plan {
       json, "the plan",
       [
         "version", "id", "bundle", "stateDirectory", "socketPath", "eventsPath", "runtimeProcess", "runtime", "mode",
-        "profileName", "profileVersion", "traps", "checks", "unknown", "depth", "onViolation", "jit", "permissions",
-        "paths", "modules", "seesThreadStarts", "waitKillable", "recording",
+        "profileName", "profileVersion", "traps", "checks", "unknown", "depth", "onLimit", "actions", "complainUntil", "givers",
+        "jit", "permissions", "paths", "modules", "seesThreadStarts", "waitKillable", "recording",
       ])
     guard try fields.integer("version") == formatVersion else { throw badPlan("it is of another version") }
     id = try fields.text("id")
@@ -128,7 +155,12 @@ extension Plan {
     unknown = try fields.choice("unknown")
     depth = try fields.integer("depth")
     guard (Profile.leastDepth...Profile.greatestDepth).contains(depth) else { throw badPlan("depth is out of range") }
-    onViolation = fields["onViolation"] == .null ? .killProcess : .errno(try fields.integer("onViolation"))
+    onLimit = try fields.choice("onLimit")
+    actions = try ActionRules(fields["actions"])
+    complainUntil = fields["complainUntil"] == .null ? nil : try fields.integer("complainUntil")
+    givers = [:]
+    for member in fields["givers"].members ?? [] { givers[member.key] = member.value.text }
+    guard givers.count == fields["givers"].members?.count else { throw badPlan("givers is no object of names") }
     jit = []
     for name in try fields.list("jit") {
       guard let runtime = name.text.flatMap(JITRuntime.init(name:)), jit.insert(runtime).inserted else {
@@ -159,13 +191,56 @@ extension ResolvedTrap {
 
 extension PathRule {
   fileprivate init(_ json: JSONValue) throws(Refusal) {
-    let fields = try PlanFields(json, "a path", ["syscalls", "chain"])
+    let fields = try PlanFields(json, "a path", ["syscalls", "chain", "deny", "onViolation", "reason"])
     let syscalls = try fields.list("syscalls").compactMap(\.text)
     let chain = try fields.list("chain").compactMap(\.text).compactMap(PathElement.init)
     guard try syscalls.count == fields.list("syscalls").count, try chain.count == fields.list("chain").count, !chain.isEmpty else {
       throw badPlan("a path has other than system calls and elements of a chain")
     }
-    self.init(syscalls: syscalls, chain: chain)
+    self.init(
+      syscalls: syscalls, chain: chain, isDenied: try fields.flag("deny"),
+      onViolation: fields["onViolation"] == .null ? nil : try Action(fields["onViolation"]),
+      reason: fields["reason"] == .null ? nil : try fields.text("reason"))
+  }
+}
+
+extension Action {
+  fileprivate init(_ json: JSONValue) throws(Refusal) {
+    switch json.text {
+    case Action.audit.name: self = .audit
+    case Action.killProcess.name: self = .killProcess
+    case Action.killContainer.name: self = .killContainer
+    case _?: throw badPlan("an action is none of its values")
+    case nil:
+      guard let number = json.integer(Int32.self), (1...4095).contains(number) else { throw badPlan("an action is no errno") }
+      self = .errno(number)
+    }
+  }
+
+  fileprivate static func byName(_ json: JSONValue) throws(Refusal) -> [String: Action] {
+    guard let members = json.members else { throw badPlan("actions are no object") }
+    var actions: [String: Action] = [:]
+    for member in members { actions[member.key] = try Action(member.value) }
+    return actions
+  }
+}
+
+extension ActionRules {
+  fileprivate init(_ json: JSONValue) throws(Refusal) {
+    let fields = try PlanFields(json, "actions", ["onViolation", "checks", "traps", "floor"])
+    self.init(
+      onViolation: try Action(fields["onViolation"]), checks: try Action.byName(fields["checks"]),
+      traps: try Action.byName(fields["traps"]),
+      floor: fields["floor"] == .null ? nil : try ActionFloor(fields["floor"]))
+  }
+}
+
+extension ActionFloor {
+  fileprivate init(_ json: JSONValue) throws(Refusal) {
+    let fields = try PlanFields(json, "a baseline's actions", ["onViolation", "checks", "traps"])
+    self.init(
+      onViolation: try Action(fields["onViolation"]), checks: try Action.byName(fields["checks"]), traps: try Action.byName(fields["traps"])
+    )
   }
 }
 

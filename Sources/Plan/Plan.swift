@@ -23,7 +23,13 @@ package struct Plan: Equatable, Sendable {
   package var checks: [String: Setting]
   package var unknown: Setting
   package var depth: Int
-  package var onViolation: Action
+  /// What a deeper stack counts as.
+  package var onLimit: Setting
+  package var actions: ActionRules
+  /// Seconds since 1970: until then what would be denied is audited.
+  package var complainUntil: Int64?
+  /// Which profile gave a setting that the named one inherited, or has from the baseline: by the name that `rule` has in events.
+  package var givers: [String: String]
   /// The runtimes that the profile declares.
   package var jit: Set<JITRuntime>
   package var permissions: Set<Permission>
@@ -38,7 +44,7 @@ package struct Plan: Equatable, Sendable {
 
   package init(
     id: String, bundle: String, paths: StatePaths, runtimeProcess: Int32?, runtime: RuntimeKind, mode: Mode, profile: Profile,
-    traps: [ResolvedTrap], waitKillable: Bool, recording: RecordingPlan? = nil
+    givers: [String: String] = [:], traps: [ResolvedTrap], waitKillable: Bool, recording: RecordingPlan? = nil
   ) {
     self.id = id
     self.bundle = bundle
@@ -51,17 +57,38 @@ package struct Plan: Equatable, Sendable {
     profileName = profile.name
     profileVersion = profile.version
     self.traps = traps
-    checks = profile.checks
+    checks = profile.checks.mapValues(\.setting)
     unknown = profile.unknown
     depth = profile.depth
-    onViolation = profile.onViolation
+    onLimit = profile.onLimit
+    actions = profile.actions
+    complainUntil = profile.complainUntil
+    self.givers = givers
     jit = profile.jit
     permissions = profile.permissions
     self.paths = profile.paths
-    modules = profile.modules
+    modules = profile.modules.map { PathModule(name: $0.name, path: $0.path, buildID: $0.buildID) }
     seesThreadStarts = (profile.absent + profile.never).contains("clone3")
     self.waitKillable = waitKillable
     self.recording = recording
+  }
+}
+
+extension Plan {
+  /// The names of settings in `givers` and in the `rule` of events, beside those of the checks.
+  package static let unknownRule = "unknown"
+  package static let onLimitRule = "onLimit"
+}
+
+extension ResolvedProfile {
+  /// Of the settings, which profile gave it, where that is not this one.
+  package var givers: [String: String] {
+    let items =
+      Profile.checkNames.map { ($0, ProfileItem.check($0)) } + [(Plan.unknownRule, .noUnwindInfo), (Plan.onLimitRule, .onLimit)]
+    return Dictionary(
+      uniqueKeysWithValues: items.compactMap { name, item in
+        origin(of: item).flatMap { $0.profile == profile.name ? nil : (name, $0.profile) }
+      })
   }
 }
 

@@ -143,6 +143,7 @@ extension Reason {
     case .otherBase: "other base"
     case .otherOutermostFrames: "other outermost frames"
     case .unlistedPath: "unlisted path"
+    case .deniedPath: "denied path"
     }
   }
 }

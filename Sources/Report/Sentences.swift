@@ -59,6 +59,7 @@ extension Finding {
     case .otherBase: "is where the chain ends, and it ended elsewhere at an earlier call of this thread"
     case .otherOutermostFrames: "is not the frame that lay there at an earlier call of this thread"
     case .unlistedPath: "was reached along a way that the profile does not list: none of its chains for this call has \(detail) here"
+    case .deniedPath: "was reached along a way that the profile denies: \(detail)"
     case .notASyscallInstruction: "does not follow a syscall instruction of the file"
     case .insideAnInstruction: "lies inside an instruction of its function, where no correct program can arrive"
     case .notImageText(let backing): "lies in \(backing.text), where no code of the image can be"

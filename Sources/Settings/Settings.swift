@@ -12,13 +12,15 @@ package struct Settings: Equatable, Sendable {
   package var profile = "default"
   /// `policy.mode`: annotations may only be stricter.
   package var mode = Mode.enforce
+  /// `policy.baseline`: the profile that no untrusted container's is looser than; nil for none.
+  package var baseline: String?
 
   package init() {}
 }
 
 extension Settings {
   private static let topKeys = ["runtimes", "policy"]
-  private static let policyKeys = ["default", "profile", "mode"]
+  private static let policyKeys = ["default", "profile", "mode", "baseline"]
 
   /// Lays what one file says over what was said before; a key it does not name stays as it was.
   package mutating func apply(_ text: String, file: String) throws(Refusal) {
@@ -45,12 +47,8 @@ extension Settings {
       case "untrusted": everyContainerIsUntrusted = true
       default: throw source.refuse(key, "\(name) must be 'trusted' or 'untrusted', not '\(word)'")
       }
-    case "profile":
-      let word = try source.text(policy[key], key, name)
-      guard Profile.isName(word) else {
-        throw source.refuse(key, "'\(word)' is no profile name: lower-case letters, digits and '-' only")
-      }
-      profile = word
+    case "profile": profile = try source.profileName(policy[key], key, name)
+    case "baseline": baseline = try source.profileName(policy[key], key, name)
     case "mode":
       let word = try source.text(policy[key], key, name)
       guard let known = Mode(rawValue: word) else {
@@ -89,6 +87,14 @@ private struct Source {
   func text(_ value: (any TOMLValueConvertible)?, _ key: String, _ name: String) throws(Refusal) -> String {
     guard let text = value?.string else { throw refuse(key, "\(name) must be a text") }
     return text
+  }
+
+  func profileName(_ value: (any TOMLValueConvertible)?, _ key: String, _ name: String) throws(Refusal) -> String {
+    let word = try text(value, key, name)
+    guard Profile.isName(word) else {
+      throw refuse(key, "'\(word)' is no profile name: lower-case letters, digits and '-' only")
+    }
+    return word
   }
 
   func runtimes(_ value: (any TOMLValueConvertible)?) throws(Refusal) -> [String] {

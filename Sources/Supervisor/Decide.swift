@@ -1,5 +1,6 @@
+internal import Diagnostics
 package import Plan
-internal import Profile
+package import Profile
 package import Wire
 
 /// What a profile makes of a finding.
@@ -7,7 +8,7 @@ package enum Verdict: Equatable, Sendable {
   case allow
   /// Allowed, and worth a record: what objected is only audited.
   case audit(Grounds)
-  case deny(Grounds)
+  case deny(Grounds, Action)
 }
 
 /// The first objection that counts.
@@ -19,7 +20,7 @@ package enum Objection: Equatable, Sendable {
 /// Why a verdict is no plain allow, in the words of the report.
 package struct Grounds: Equatable, Sendable {
   package var objection: Objection
-  /// The setting that made it count, e.g. "call = enforce".
+  /// The setting that made it count, e.g. "call = enforce", who gave it where it was not the profile itself, and what else had a say.
   package var rule: String
 
   package init(objection: Objection, rule: String) {
@@ -36,35 +37,80 @@ package struct Grounds: Equatable, Sendable {
   }
 }
 
-/// Pure: the same finding under the same plan is the same verdict.
-package func decide(_ finding: Finding, under plan: Plan) -> Verdict {
+/// Pure: the same finding of a call under the same plan at the same time, in seconds since 1970, is the same verdict.
+///
+/// Of several objections that are enforced the one with the strictest action decides, and of those the first.
+package func decide(_ finding: Finding, of syscall: String, at now: Int64, under plan: Plan) -> Verdict {
   var audited: Grounds?
-  for violation in finding.violations {
-    // Plan's decoder gives every check a setting; one that had none would be enforced.
-    switch plan.checks[violation.check.name] ?? .enforce {
+  var denied: (grounds: Grounds, action: Action)?
+  for objection in finding.violations.map(Objection.violation) + (finding.unknown.map { [Objection.unknown($0)] } ?? []) {
+    let (name, setting) = plan.setting(of: objection)
+    let rule = "\(name) = \(setting.rawValue)" + (plan.givers[name].map { " (\($0))" } ?? "")
+    switch setting {
     case .off: continue
-    case .audit:
-      audited = audited ?? Grounds(objection: .violation(violation), rule: "\(violation.check.name) = audit")
+    case .audit: audited = audited ?? Grounds(objection: objection, rule: rule)
     case .enforce:
-      return limited(Grounds(objection: .violation(violation), rule: "\(violation.check.name) = enforce"), by: plan.mode)
+      let (action, giver) = plan.actions.action(path: plan.pathAction(objection, syscall), check: objection.check, syscall: syscall)
+      let grounds = Grounds(objection: objection, rule: rule + giver.words)
+      if action == .audit {
+        audited = audited ?? Grounds(objection: objection, rule: "\(rule), action = audit\(giver.words)")
+      } else if denied.map({ action.isStricter(than: $0.action) }) ?? true {
+        denied = (grounds, action)
+      }
     }
   }
-  if let unknown = finding.unknown {
-    switch plan.unknown {
-    case .off: break
-    case .audit: audited = audited ?? Grounds(objection: .unknown(unknown), rule: "unknown = audit")
-    case .enforce: return limited(Grounds(objection: .unknown(unknown), rule: "unknown = enforce"), by: plan.mode)
-    }
-  }
-  return audited.map(Verdict.audit) ?? .allow
+  guard let (grounds, action) = denied else { return audited.map(Verdict.audit) ?? .allow }
+  guard let leniency = plan.leniency(at: now) else { return .deny(grounds, action) }
+  return .audit(Grounds(objection: grounds.objection, rule: "\(grounds.rule), \(leniency)"))
 }
 
-private func limited(_ grounds: Grounds, by mode: Mode) -> Verdict {
-  switch mode {
-  case .enforce: return .deny(grounds)
-  case .audit:
-    var grounds = grounds
-    grounds.rule += ", mode = audit"
-    return .audit(grounds)
+extension Plan {
+  /// Why nothing is denied at this time, in seconds since 1970; nil where it is.
+  func leniency(at now: Int64) -> String? {
+    if mode == .audit { return "mode = audit" }
+    if let complainUntil, now < complainUntil { return "complainUntil = \(timestamp(complainUntil * 1000))" }
+    return nil
+  }
+
+  /// Plan's decoder gives every check a setting; one that had none would be enforced.
+  fileprivate func setting(of objection: Objection) -> (name: String, Setting) {
+    switch objection {
+    case .violation(let violation): (violation.check.name, checks[violation.check.name] ?? .enforce)
+    case .unknown(let unknown): unknown.reason == .tooDeep ? (Plan.onLimitRule, onLimit) : (Plan.unknownRule, self.unknown)
+    }
+  }
+
+  /// What the paths to `syscall` say: the chain that was denied, or, where none that is allowed was the way, the strictest of those.
+  fileprivate func pathAction(_ objection: Objection, _ syscall: String) -> Action? {
+    guard case .violation(let violation) = objection, violation.check == .path else { return nil }
+    let concerned = paths.lazy.filter { $0.syscalls.contains(syscall) }
+    if case .deniedPath(let place) = violation.reason {
+      return concerned.filter(\.isDenied).dropFirst(Int(place)).first?.onViolation
+    }
+    return concerned.filter { !$0.isDenied }.compactMap(\.onViolation).reduce(nil) { strictest, action in
+      strictest.map { Action.stricter($0, action) } ?? action
+    }
+  }
+}
+
+extension Objection {
+  fileprivate var check: String? {
+    switch self {
+    case .violation(let violation): violation.check.name
+    case .unknown: nil
+    }
+  }
+}
+
+extension ActionRules.Giver {
+  /// Where the profile's own action was not what counted.
+  fileprivate var words: String {
+    switch self {
+    case .profile: ""
+    case .path: ", onViolation of the path"
+    case .check: ", onViolation of the check"
+    case .trap: ", onViolation of the trap"
+    case .baseline: ", onViolation of the baseline"
+    }
   }
 }

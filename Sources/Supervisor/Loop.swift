@@ -264,7 +264,7 @@ package struct Supervisor: ~Copyable {
         counts.count(finding)
         recorder?.note(finding, of: trap.syscall)
       }
-      switch decide(finding, under: plan) {
+      switch decide(finding, of: trap.syscall, at: wallMilliseconds() / 1000, under: plan) {
       case .allow:
         // Before it happens: no other thread can run the new code unknown. Should the call fail, nothing executable lies there.
         if let memoryCall { regions.note(memoryCall, of: subject.snapshot, finding) }
@@ -279,7 +279,7 @@ package struct Supervisor: ~Copyable {
         let isTaken = notification.answer(.proceed)
         counts.count(isTaken ? .audited : .withdrawn, trap.syscall)
         if isTaken { journal.write(event) }
-      case .deny(let grounds): deny(notification, grounds, finding, subject, trap.syscall)
+      case .deny(let grounds, let action): deny(notification, grounds, action, finding, subject, trap.syscall)
       }
     } catch {
       refuse(notification, error)
@@ -356,15 +356,18 @@ package struct Supervisor: ~Copyable {
 
   /// A violation: what the profile says, before or instead of the answer.
   private mutating func deny(
-    _ notification: consuming Notification, _ grounds: Grounds, _ finding: Finding, _ subject: borrowing Subject, _ name: String
+    _ notification: consuming Notification, _ grounds: Grounds, _ action: Action, _ finding: Finding, _ subject: borrowing Subject,
+    _ name: String
   ) {
-    switch plan.onViolation {
+    switch action {
+    // `decide` makes an audit of it, and never a denial.
+    case .audit: notification.answer(.fail(Errno.notPermitted))
     case .errno(let number):
       let event = journal.event(.failed(errnoName(number)), grounds, finding, subject, name, notification)
       let isTaken = notification.answer(.fail(number))
       counts.count(isTaken ? .denied(by: grounds.name) : .withdrawn, name)
       if isTaken { journal.write(event) }
-    case .killProcess:
+    case .killProcess, .killContainer:
       let event = journal.event(.killed, grounds, finding, subject, name, notification)
       do throws(SyscallError) {
         let process = try PidFD(subject.snapshot.process)

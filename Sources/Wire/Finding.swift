@@ -109,6 +109,8 @@ package enum Reason: Equatable, Sendable {
   // path
   /// The profile lists chains for this system call, and this is none of them.
   case unlistedPath
+  /// The chain is one that the profile denies: its place among `Paths.denied`.
+  case deniedPath(UInt8)
   // what could not be judged
   /// No CFI covers the address.
   case noUnwindInfo

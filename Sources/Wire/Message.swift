@@ -365,6 +365,7 @@ extension Reason {
     case .otherBase: (39, 0)
     case .otherOutermostFrames: (40, 0)
     case .unlistedPath: (41, 0)
+    case .deniedPath(let chain): (42, chain)
     }
   }
 
@@ -421,6 +422,7 @@ extension Reason {
     case 39: self = .otherBase
     case 40: self = .otherOutermostFrames
     case 41: self = .unlistedPath
+    case 42: self = .deniedPath(operand)
     default: return nil
     }
   }

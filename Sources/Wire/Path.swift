@@ -51,16 +51,21 @@ package struct PathModule: Equatable, Sendable {
   package var path: String?
   /// What identifies it, where it is given: the path is a hint then. Lower-case hex.
   package var buildID: String?
+  /// What its functions look like, by their starts in the file: hexadecimal digits. For people and for another build's file; no message
+  /// holds it, and no verdict rests on it.
+  package var functions: [UInt64: String]
 
-  package init(name: String, path: String? = nil, buildID: String? = nil) {
+  package init(name: String, path: String? = nil, buildID: String? = nil, functions: [UInt64: String] = [:]) {
     self.name = name
     self.path = path
     self.buildID = buildID
+    self.functions = functions
   }
 }
 
 /// The ways to one system call that a profile lists.
 package struct Paths: Equatable, Sendable {
+  /// Of those that are allowed, and of those that are denied.
   package static let maxChains = 64
   package static let maxElements = 64
   package static let maxModules = 64
@@ -75,13 +80,16 @@ package struct Paths: Equatable, Sendable {
   package var modules: [PathModule]
   /// Each innermost first, and not empty.
   package var chains: [[PathElement]]
+  /// Those that are never allowed, whatever `chains` say; there `...` is any frames at all.
+  package var denied: [[PathElement]]
 
-  package init(modules: [PathModule] = [], chains: [[PathElement]] = []) {
+  package init(modules: [PathModule] = [], chains: [[PathElement]] = [], denied: [[PathElement]] = []) {
     self.modules = modules
     self.chains = chains
+    self.denied = denied
   }
 
-  package var isEmpty: Bool { chains.isEmpty }
+  package var isEmpty: Bool { chains.isEmpty && denied.isEmpty }
 
   /// What they take of a message.
   package var bytes: Int {
@@ -114,10 +122,12 @@ extension Writer {
     for module in paths.modules {
       for text in [module.name, module.path ?? "", module.buildID ?? ""] { put(text, limit: Paths.maxTextBytes) }
     }
-    put(UInt32(paths.chains.count))
-    for chain in paths.chains {
-      put(UInt32(chain.count))
-      for element in chain { put(element.description, limit: Paths.maxTextBytes) }
+    for chains in [paths.chains, paths.denied] {
+      put(UInt32(chains.count))
+      for chain in chains {
+        put(UInt32(chain.count))
+        for element in chain { put(element.description, limit: Paths.maxTextBytes) }
+      }
     }
   }
 }
@@ -132,6 +142,13 @@ extension Reader {
       paths.modules.append(
         PathModule(name: name, path: path.isEmpty ? nil : path, buildID: buildID.isEmpty ? nil : buildID))
     }
+    paths.chains = try takeChains()
+    paths.denied = try takeChains()
+    return paths
+  }
+
+  private mutating func takeChains() throws(WireError) -> [[PathElement]] {
+    var chains: [[PathElement]] = []
     for _ in 0..<(try takeCount(limit: Paths.maxChains)) {
       var chain: [PathElement] = []
       for _ in 0..<(try takeCount(limit: Paths.maxElements)) {
@@ -139,8 +156,8 @@ extension Reader {
         guard let element = PathElement(try takeString(limit: Paths.maxTextBytes)) else { throw .badValue(offset: place) }
         chain.append(element)
       }
-      paths.chains.append(chain)
+      chains.append(chain)
     }
-    return paths
+    return chains
   }
 }

@@ -30,14 +30,15 @@ package struct PathFrame {
 /// chain of frames costs more than its length times the chain's.
 package struct PathMatch {
   private let chain: [PathElement]
-  /// Those that `...` stands for.
-  private let modules: Set<String>
+  /// Those that `...` stands for; nil for all.
+  private let modules: Set<String>?
   /// Bit n: the frames so far are the first n elements. After the last one only start frames follow.
   private var reached: [Bool]
 
-  package init(_ chain: [PathElement]) {
+  /// `isDenied`: `...` is any frames at all, since a frame of another module must not make a way that is denied one that is not.
+  package init(_ chain: [PathElement], isDenied: Bool = false) {
     self.chain = chain
-    modules = Set(chain.compactMap(\.module))
+    modules = isDenied ? nil : Set(chain.compactMap(\.module))
     reached = [true] + .init(repeating: false, count: chain.count)
     skipEmpty()
   }
@@ -50,7 +51,7 @@ package struct PathMatch {
     var next = [Bool](repeating: false, count: reached.count)
     for place in chain.indices where reached[place] {
       if chain[place] == .anyFrames {
-        if !modules.isDisjoint(with: frame.modules) { next[place] = true }
+        if modules.map({ !$0.isDisjoint(with: frame.modules) }) ?? true { next[place] = true }
       } else if frame.fits(chain[place]) {
         next[place + 1] = true
       }
@@ -69,11 +70,20 @@ package struct PathMatch {
 /// The place of the first frame, the innermost first, that none of `chains` allows there; the last one where each chain wants more frames. nil
 /// where one of them is what `frames` are.
 package func firstMismatch(of frames: [PathFrame], in chains: [[PathElement]]) -> Int? {
-  var matches = chains.map(PathMatch.init)
+  var matches = chains.map { PathMatch($0) }
   for (place, frame) in frames.enumerated() {
     for index in matches.indices { matches[index].go(on: frame) }
     matches.removeAll { !$0.isPossible }
     if matches.isEmpty { return place }
   }
   return matches.contains(where: \.isComplete) ? nil : max(0, frames.count - 1)
+}
+
+/// The place of the first of `denied` that is what `frames`, the innermost first, are; nil where none is.
+package func firstDenied(of frames: [PathFrame], in denied: [[PathElement]]) -> Int? {
+  denied.firstIndex { chain in
+    var match = PathMatch(chain, isDenied: true)
+    for frame in frames where match.isPossible { match.go(on: frame) }
+    return match.isComplete
+  }
 }

@@ -11,8 +11,11 @@ import Settings
 private let waitKillable = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"
 
 /// Prepares an untrusted container and becomes the runtime that makes it. What fails before that leaves nothing behind.
-func start(_ container: UntrustedContainer, _ locations: Locations, _ runtime: Runtime) throws(Refusal) -> Never {
-  var profile = try locations.readProfile(container.profileName)
+func start(
+  _ container: UntrustedContainer, _ locations: Locations, _ settings: Settings, _ runtime: Runtime
+) throws(Refusal) -> Never {
+  let resolved = try locations.effectiveProfile(container.profileName, under: settings)
+  var profile = resolved.profile
   let recorded = try RecordingStore.own().recording(of: container.id, asked: container.recording, changing: &profile)
   let original = try Original(container)
   let base = try original.bundle.seccomp() ?? .none
@@ -27,8 +30,8 @@ func start(_ container: UntrustedContainer, _ locations: Locations, _ runtime: R
 
   let plan = Plan(
     id: container.id, bundle: container.bundleDirectory, paths: paths, runtimeProcess: processID, runtime: runtime.kind,
-    mode: recorded?.isAudited == true ? .audit : container.mode, profile: profile, traps: try resolve(profile),
-    waitKillable: merged.flags.contains(waitKillable), recording: recorded?.plan)
+    mode: recorded?.isAudited == true ? .audit : container.mode, profile: profile, givers: resolved.givers,
+    traps: try resolve(profile), waitKillable: merged.flags.contains(waitKillable), recording: recorded?.plan)
   let supervision = try startSupervisor(plan)
   do throws(Refusal) {
     try rewrite(container, original, merged)

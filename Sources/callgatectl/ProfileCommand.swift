@@ -14,7 +14,7 @@ struct ProfileCommand: ParsableCommand {
     func run() throws {
       let locations = try Locations.own()
       for name in try locations.installedProfiles() {
-        let profile = try locations.readProfile(name)
+        let profile = try locations.readProfile(name).profile
         print("\(name)  \(profile.version)  \(profile.description)")
       }
     }

@@ -33,8 +33,8 @@ struct Run: ParsableCommand {
 
     let locations = try Locations.own()
     let settings = try locations.readSettings()
-    let chosen = try locations.readProfile(profile ?? settings.profile)
-    let program = try compileStandalone(chosen)
+    let chosen = try locations.effectiveProfile(profile ?? settings.profile, under: settings)
+    let program = try compileStandalone(chosen.profile)
     let plan = try commandPlan(chosen, mode: settings.mode, recording: record)
     let supervision = try startSupervisor(plan)
 

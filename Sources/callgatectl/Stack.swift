@@ -117,15 +117,17 @@ private struct Judge {
 
   init(profile: String) throws {
     let locations = try Locations.own()
-    plan = try commandPlan(try locations.readProfile(profile), mode: try locations.readSettings().mode)
+    let settings = try locations.readSettings()
+    plan = try commandPlan(try locations.effectiveProfile(profile, under: settings), mode: settings.mode)
   }
 
   func verdict(on finding: Finding) -> String {
     let (word, grounds): (String, Grounds?) =
-      switch decide(finding, under: plan) {
+      // No call was trapped, so no trap's own action has a say.
+      switch decide(finding, of: "", at: wallMilliseconds() / 1000, under: plan) {
       case .allow: ("allows it", nil)
       case .audit(let grounds): ("allows it, and records it", grounds)
-      case .deny(let grounds): ("denies it", grounds)
+      case .deny(let grounds, _): ("denies it", grounds)
       }
     return "profile \(plan.profileName) \(word)\(grounds.map { ": \($0.rule)" } ?? "")"
   }

@@ -25,7 +25,7 @@ private func plan(_ change: (inout Plan) -> Void = { _ in }) throws -> Plan {
 
 @Test func `a plan comes back as it was`() throws {
   let variants = [
-    try plan(), try plan { $0.runtimeProcess = nil }, try plan { $0.onViolation = .killProcess },
+    try plan(), try plan { $0.runtimeProcess = nil }, try plan { $0.actions.onViolation = .killProcess },
     try plan { $0.waitKillable = true },
     try plan { $0.checks["base"] = .off }, try plan { $0.traps = [] },
     try plan { $0.jit = [.v8, .hotspot] },

@@ -72,8 +72,8 @@ private func withSpec(_ spec: String) -> String {
   ("trap: [{syscall: mmap, argument: 2, anySet: 0}]", "5:47: a mask is a number other than 0"),
   ("trap: ['@exec-memory', {syscall: mmap, argument: 3, anySet: 1}]", "5:26: 'mmap' is trapped under two conditions"),
   ("trap: [execve]\nnever: [execveat, execveat]", "6:21: 'execveat' is listed twice"),
-  ("trap: [connect]\nnever: [connect]", "6:10: 'connect' is trapped too"),
-  ("trap: [connect]\nnever: [execve]", "6:10: 'execve' cannot be refused"),
+  ("trap: [connect]\nnever: [connect]", "5:10: 'connect' is both trapped and never allowed"),
+  ("trap: [connect]\nnever: [execve]", "6:11: 'execve' cannot be refused"),
   ("trap: [execve]\nchecks: {gate: enforce}", "6:12: unknown field 'gate' in spec.checks"),
   ("trap: [execve]\nchecks: {site: enfroce}", "6:18: unknown setting 'enfroce'; did you mean 'enforce'?"),
   ("trap: [execve]\nunknown: {jit: declared}", "6:13: unknown field 'jit' in spec.unknown"),
@@ -82,7 +82,7 @@ private func withSpec(_ spec: String) -> String {
   ("trap: [execve]\nonViolation: {action: explode}", "6:25: unknown action 'explode'"),
   ("trap: [execve]\nonViolation: {action: errno, errno: EPREM}", "6:39: unknown errno 'EPREM'; did you mean 'EPERM'?"),
   ("trap: [execve]\nonViolation: {action: kill-process, errno: EPERM}", "6:46: errno goes with the action 'errno' only"),
-  ("trap: [execve]\nextends: [default]", "6:3: unknown field 'extends' in spec"),
+  ("extends: [default]", "5:13: profile 'default' is not installed, so it cannot be extended"),
   ("never: [connect]", "5:3: spec lacks 'trap'"),
 ])
 func `what a profile gets wrong is said with its place`(spec: String, message: String) {
@@ -209,9 +209,9 @@ func `a list of ways that cannot be kept is refused with its place`(spec: String
 }
 
 @Test func `more ways to one system call than a message holds are refused`() {
-  let rule = "  - {syscalls: [execve], chain: ['libc:execve', '...', 'nginx:main']}\n"
+  let rules = (0..<65).map { "  - {syscalls: [execve], chain: ['libc:execve', 'nginx:+0x\($0)', '...', 'nginx:main']}\n" }
   let error = #expect(throws: Refusal.self) {
-    try parse(withSpec("trap: [execve]\npaths:\n" + String(repeating: rule, count: 65)))
+    try parse(withSpec("trap: [execve]\npaths:\n" + rules.joined()))
   }
   #expect(error?.message.contains("the paths to 'execve' are too many") == true)
 }

@@ -110,8 +110,8 @@ private func profile(_ name: String) -> String {
     "etc/callgate/profiles/web.yaml": profile("web"), "share/callgate/profiles/web.yaml": "broken: [",
     "share/callgate/profiles/default.yaml": profile("default"), "share/callgate/profiles/other.yaml": profile("different"),
   ]) { (locations, _) throws in
-    #expect(try locations.readProfile("web").name == "web")
-    #expect(try locations.readProfile("default").name == "default")
+    #expect(try locations.readProfile("web").profile.name == "web")
+    #expect(try locations.readProfile("default").profile.name == "default")
     #expect(try locations.installedProfiles() == ["default", "other", "web"])
     let missing = #expect(throws: Refusal.self) { try locations.readProfile("db") }
     #expect(

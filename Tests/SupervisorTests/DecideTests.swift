@@ -7,7 +7,7 @@ import Wire
 
 @Suite struct DecideTests {
   private func plan(
-    checks: [String: Setting] = [:], unknown: Setting = .enforce, mode: Mode = .enforce
+    checks: [String: CheckRule] = [:], unknown: Setting = .enforce, mode: Mode = .enforce
   ) throws -> Plan {
     let profile = Profile(
       name: "p", version: "1", description: "", traps: [], never: [],
@@ -27,32 +27,33 @@ import Wire
   }
 
   @Test func `a clean finding is allowed`() throws {
-    #expect(decide(finding(), under: try plan()) == .allow)
+    #expect(decide(finding(), of: "execve", at: 0, under: try plan()) == .allow)
   }
 
   @Test func `the first violation of an enforced check denies`() throws {
     let seen = finding([(.call, .notAfterCall), (.text, .writableText)])
     #expect(
-      decide(seen, under: try plan()) == .deny(Grounds(objection: .violation(seen.violations[0]), rule: "call = enforce")))
+      decide(seen, of: "execve", at: 0, under: try plan())
+        == .deny(Grounds(objection: .violation(seen.violations[0]), rule: "call = enforce"), .killProcess))
     #expect(
-      decide(seen, under: try plan(checks: ["call": .audit]))
-        == .deny(Grounds(objection: .violation(seen.violations[1]), rule: "text = enforce")))
+      decide(seen, of: "execve", at: 0, under: try plan(checks: ["call": .audit]))
+        == .deny(Grounds(objection: .violation(seen.violations[1]), rule: "text = enforce"), .killProcess))
   }
 
   @Test func `what is only audited is allowed and recorded, what is off is neither`() throws {
     let seen = finding([(.call, .notAfterCall)])
     #expect(
-      decide(seen, under: try plan(checks: ["call": .audit]))
+      decide(seen, of: "execve", at: 0, under: try plan(checks: ["call": .audit]))
         == .audit(Grounds(objection: .violation(seen.violations[0]), rule: "call = audit")))
-    #expect(decide(seen, under: try plan(checks: ["call": .off])) == .allow)
+    #expect(decide(seen, of: "execve", at: 0, under: try plan(checks: ["call": .off])) == .allow)
   }
 
   @Test func `a stack that could not be judged counts by its own setting`() throws {
     let seen = finding(unknown: .noUnwindInfo)
     let grounds = Grounds(objection: .unknown(Unknown(frame: 2, reason: .noUnwindInfo)), rule: "unknown = enforce")
-    #expect(decide(seen, under: try plan()) == .deny(grounds))
-    #expect(decide(seen, under: try plan(unknown: .off)) == .allow)
-    guard case .audit = decide(seen, under: try plan(unknown: .audit)) else {
+    #expect(decide(seen, of: "execve", at: 0, under: try plan()) == .deny(grounds, .killProcess))
+    #expect(decide(seen, of: "execve", at: 0, under: try plan(unknown: .off)) == .allow)
+    guard case .audit = decide(seen, of: "execve", at: 0, under: try plan(unknown: .audit)) else {
       Issue.record("it was not audited")
       return
     }
@@ -60,7 +61,7 @@ import Wire
 
   @Test func `an unknown end does not excuse a violation before it`() throws {
     let seen = finding([(.stack, .notRising)], unknown: .noUnwindInfo)
-    guard case .deny(let grounds) = decide(seen, under: try plan(unknown: .off)) else {
+    guard case .deny(let grounds, _) = decide(seen, of: "execve", at: 0, under: try plan(unknown: .off)) else {
       Issue.record("it was not denied")
       return
     }
@@ -70,16 +71,16 @@ import Wire
   @Test func `the mode audit denies nothing and says so`() throws {
     let seen = finding([(.call, .notAfterCall)])
     #expect(
-      decide(seen, under: try plan(mode: .audit))
+      decide(seen, of: "execve", at: 0, under: try plan(mode: .audit))
         == .audit(Grounds(objection: .violation(seen.violations[0]), rule: "call = enforce, mode = audit")))
   }
 
   @Test(arguments: Check.allCases) func `every check denies when it is enforced and not when it is off`(_ check: Check) throws {
     let seen = finding([(check, .endsElsewhere)])
-    guard case .deny = decide(seen, under: try plan()) else {
+    guard case .deny = decide(seen, of: "execve", at: 0, under: try plan()) else {
       Issue.record("\(check.name) does not deny")
       return
     }
-    #expect(decide(seen, under: try plan(checks: [check.name: .off])) == .allow)
+    #expect(decide(seen, of: "execve", at: 0, under: try plan(checks: [check.name: .off])) == .allow)
   }
 }
