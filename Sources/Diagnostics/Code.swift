@@ -22,6 +22,7 @@ package enum Code: String, CaseIterable, Sendable {
   case filterNotProven = "CG2004"
   case noSuchRecording = "CG2010"
   case badRecording = "CG2011"
+  case noImage = "CG2012"
   // Supervisor and inspector
   case supervisorNotStarted = "CG3001"
   case inspectorLost = "CG3002"

@@ -20,6 +20,7 @@ extension Code {
     case .filterNotProven: "the merged filter does not do what profile and bundle demand"
     case .noSuchRecording: "no recording of this name was started, or it was stopped"
     case .badRecording: "a recording cannot be made, read or kept so"
+    case .noImage: "the files of an image could not be looked at"
     case .supervisorNotStarted: "the container's supervisor did not start, so neither did the container"
     case .inspectorLost: "the inspector ended or misbehaved during an inspection; the system call was denied"
     case .inspectorLate: "the inspector did not answer in time; the system call was denied"
@@ -73,6 +74,7 @@ extension Code {
     case .badRecording:
       "a recording's files are in /var/lib/callgate/recordings, without root in ~/.local/state/callgate/recordings: one a run, each for itself; "
         + "what the message names can be moved away"
+    case .noImage: "be root, and name an image that podman has (podman image ls), or unpack it and give its folder by --root"
     case .supervisorNotStarted: "the message says what failed; user namespaces must be allowed, and /run/callgate writable"
     case .inspectorLost: "if no ELF file of the container is damaged or hostile, report the event: callgatectl why --last 1 --json"
     case .inspectorLate: "look at the machine's load, and at the files that the event's process has mapped"

@@ -32,6 +32,9 @@ package func open(_ path: String, _ flags: CInt, mode: UInt32 = 0) throws(Syscal
   OwnedFD(owning: CInt(try retrying("open", subject: path) { unsafe Int(Glibc.open(path, flags | O_CLOEXEC, mode)) }))
 }
 
+/// A directory, for what is opened in it.
+package func openDirectory(_ path: String) throws(SyscallError) -> OwnedFD { try open(path, O_RDONLY | O_DIRECTORY) }
+
 package func identity(of path: String) throws(SyscallError) -> FileIdentity {
   var status = stat()
   _ = try retrying("stat", subject: path) { unsafe Int(stat(path, &status)) }

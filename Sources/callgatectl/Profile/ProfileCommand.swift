@@ -6,7 +6,7 @@ import Settings
 struct ProfileCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "profile", abstract: "Look at the installed profiles and the groups they trap.",
-    subcommands: [List.self, Groups.self])
+    subcommands: [List.self, Groups.self, ProfileStatus.self, ProfileRebase.self])
 
   struct List: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "List the installed profiles.")

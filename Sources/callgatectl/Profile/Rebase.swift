@@ -1,0 +1,61 @@
+import ArgumentParser
+import Authoring
+import Diagnostics
+import Kernel
+import Profile
+import Settings
+import YAML
+
+struct ProfileRebase: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "rebase", abstract: "Carry a profile over to a new version of its image.",
+    discussion: """
+      Writes the build ids of the image's files into the profile's own file, and the places of functions that have no names and were found \
+      again by their looks. Ways that could not be carried over are taken out, each with its reason on standard error: record them again. \
+      Comments and all else stay. What the profile extends is not changed: files that a parent pins are rebased there.
+
+      Example: callgatectl profile rebase web --image registry.example/web:2 --output web.yaml
+
+      The exit status is 0 where every way was carried over, 1 where some were taken out, and 2 where nothing was written.
+      """)
+
+  @Argument(help: "The profile.") var name: String
+  @OptionGroup var image: ImageOptions
+  @Flag(help: "Change the installed file, in place of writing to standard output.") var inPlace = false
+  @Option(help: "The file to write.") var output: String?
+
+  func validate() throws {
+    guard !inPlace || output == nil else { throw ValidationError("--in-place and --output exclude one another") }
+  }
+
+  func run() throws {
+    let (rebase, file) = try orFail { try rebased() }
+    for change in rebase.changes where change.new == nil {
+      complain("taken out: \(shown(change.old))")
+      for reason in change.reasons { complain("  \(reason)") }
+    }
+    let text = rebase.document.text
+    try orFail {
+      // What the format refuses is nobody's profile.
+      _ = try ResolvedProfile(parsing: Array(text.utf8), file: file) { parent throws(Refusal) in try Locations.own().findProfile(parent) }
+      guard let target = inPlace ? file : output else { return print(text, terminator: "") }
+      do throws(SyscallError) { try replaceFile(target, with: Array(text.utf8)) } catch { throw Refusal(.badProfile, error.plain) }
+      let carried = rebase.changes.count { $0.new != nil }
+      print(
+        "wrote \(target): \(rebase.modules.count) files changed, \(carried) ways carried over, \(rebase.changes.count - carried) taken out")
+    }
+    if rebase.changes.contains(where: { $0.new == nil }) { throw ExitCode(1) }
+  }
+
+  private func rebased() throws -> (Rebase, file: String) {
+    let locations = try Locations.own()
+    let profile = try locations.readProfile(name).profile
+    guard let (bytes, file) = try locations.findProfile(name) else {
+      throw Refusal(.profileNotInstalled, "profile '\(name)' is not installed")
+    }
+    let drift = try withImageRoot(image) { root in try callgatectl.drift(of: profile, in: root) }
+    do { return (try Rebase(of: try YAMLDocument(parsing: bytes), by: drift), file) } catch {
+      throw Refusal(.badProfile, "\(file): \(error)")
+    }
+  }
+}
