@@ -35,6 +35,8 @@ package struct Plan: Equatable, Sendable {
   package var permissions: Set<Permission>
   package var paths: [PathRule]
   package var modules: [PathModule]
+  /// The last component of the container's own cgroup, by its config.json; nil where that names none.
+  package var cgroup: String?
   /// The filter refuses clone3, whose arguments nobody can see: each thread that starts is heard of.
   package var seesThreadStarts: Bool
   /// The filter has SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: a thread that waits for an answer cannot be stopped meanwhile.
@@ -42,7 +44,7 @@ package struct Plan: Equatable, Sendable {
 
   package init(
     id: String, bundle: String, paths: StatePaths, runtimeProcess: Int32?, runtime: RuntimeKind, mode: Mode, profile: Profile,
-    givers: [String: String] = [:], traps: [ResolvedTrap], waitKillable: Bool
+    givers: [String: String] = [:], traps: [ResolvedTrap], cgroup: String? = nil, waitKillable: Bool
   ) {
     self.id = id
     self.bundle = bundle
@@ -66,12 +68,16 @@ package struct Plan: Equatable, Sendable {
     permissions = profile.permissions
     self.paths = profile.paths
     modules = profile.modules.map { PathModule(name: $0.name, path: $0.path, buildID: $0.buildID) }
+    self.cgroup = cgroup
     seesThreadStarts = (profile.absent + profile.never).contains("clone3")
     self.waitKillable = waitKillable
   }
 }
 
 extension Plan {
+  /// `callgatectl run`'s: there is no container.
+  package var isCommand: Bool { bundle.isEmpty }
+
   /// The names of settings in `givers` and in the `rule` of events, beside those of the checks.
   package static let unknownRule = "unknown"
   package static let onLimitRule = "onLimit"

@@ -30,7 +30,7 @@ func start(
   let plan = Plan(
     id: container.id, bundle: container.bundleDirectory, paths: paths, runtimeProcess: processID, runtime: runtime.kind,
     mode: container.mode, profile: profile, givers: resolved.givers, traps: try resolve(profile),
-    waitKillable: merged.flags.contains(waitKillable))
+    cgroup: container.bundle.cgroupName, waitKillable: merged.flags.contains(waitKillable))
   let supervision = try startSupervisor(plan)
   do throws(Refusal) {
     try rewrite(container, original, merged)
