@@ -65,6 +65,7 @@ let package = Package(
     // What a container asks for, and what the administrator grants.
     library("OCI", uses: ["JSON", "Diagnostics"]),
     library("Profile", uses: ["YAML", "Diagnostics", "Wire"]),
+    library("Authoring", uses: ["Diagnostics", "JSON", "Profile", "Wire", "YAML"]),
     library("Settings", uses: ["Diagnostics", "Kernel", "Profile", .product(name: "TOMLKit", package: "TOMLKit")]),
     library("Filter", uses: ["CSeccomp", "Kernel", "OCI", "Profile", "Diagnostics"]),
 
@@ -85,7 +86,8 @@ let package = Package(
     program(
       "callgatectl",
       uses: [
-        "Diagnostics", "Filter", "JSON", "Kernel", "Launch", "OCI", "Plan", "ProcFS", "Profile", "Report", "Settings", "Supervisor",
+        "Authoring", "Diagnostics", "Filter", "JSON", "Kernel", "Launch", "OCI", "Plan", "ProcFS", "Profile", "Report", "Settings",
+        "Supervisor",
         "Wire",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
@@ -111,6 +113,7 @@ let package = Package(
     tests("PlanTests", uses: ["Diagnostics", "Plan", "Profile", "Wire"]),
     tests("CallgateTests", uses: ["JSON", "Plan", "callgate", "callgate-inspector", "callgate-supervisor"]),
     tests("ProfileTests", uses: ["Diagnostics", "Profile", "Wire"]),
+    tests("AuthoringTests", uses: ["Authoring", "Diagnostics", "JSON", "Profile", "Wire", "YAML"], resources: [.copy("Fixtures")]),
     tests("SettingsTests", uses: ["Diagnostics", "Profile", "Settings"]),
     // The programs as their users meet them. `make test` builds them first; the tests find them in the build folder.
     tests("EndToEndTests", uses: []),
