@@ -88,7 +88,7 @@ let package = Package(
       uses: [
         "Authoring", "Diagnostics", "Filter", "JSON", "Kernel", "Launch", "OCI", "Plan", "ProcFS", "Profile", "Report", "Settings",
         "Supervisor",
-        "Wire",
+        "Wire", "YAML",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     program("callgate-supervisor", uses: ["Diagnostics", "JSON", "Kernel", "Launch", "Plan", "Supervisor"]),
