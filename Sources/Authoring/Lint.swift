@@ -148,6 +148,8 @@ private struct FaultSearch {
         LintFinding(
           refusal.code, file: file, line: line, column: column, message: message, hint: refusal.hint))
     }
+    // Of too many, each would be one too much.
+    if message.contains("too many") || message.contains("at most") { return false }
     let lacking = message.split(separator: " lacks '").last.map { String($0.prefix { $0 != "'" }) }
     if message.contains(" lacks '"), let lacking, let value = FaultSearch.stand(for: lacking) {
       var tree = root
