@@ -92,7 +92,7 @@ install:
 	install -m 755 $(PROGRAMS)/callgate-supervisor $(PROGRAMS)/callgate-inspector $(INSTALLED)/libexec/callgate
 	if [ -e $(PROGRAMS)/callgate-snapshot.bpf.o ]; then \
 	  install -m 644 $(PROGRAMS)/callgate-snapshot.bpf.o $(INSTALLED)/libexec/callgate; fi
-	for profile in profiles/*.yaml; do \
+	for profile in profiles/*.yaml profiles/*.schema.json; do \
 	  if [ -e "$$profile" ]; then install -m 644 "$$profile" $(INSTALLED)/share/callgate/profiles; fi; done
 	for example in packaging/*/*.toml packaging/*/*.conf; do \
 	  if [ -e "$$example" ]; then install -D -m 644 "$$example" $(INSTALLED)/share/callgate/"$$example"; fi; done

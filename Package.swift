@@ -87,8 +87,7 @@ let package = Package(
       "callgatectl",
       uses: [
         "Authoring", "Diagnostics", "Filter", "JSON", "Kernel", "Launch", "OCI", "Plan", "ProcFS", "Profile", "Recording", "Report",
-        "Settings",
-        "Supervisor", "Wire",
+        "Settings", "Supervisor", "Wire", "YAML",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     program("callgate-supervisor", uses: ["Diagnostics", "JSON", "Kernel", "Launch", "Plan", "Supervisor"]),
@@ -113,7 +112,7 @@ let package = Package(
     tests("PlanTests", uses: ["Diagnostics", "Plan", "Profile", "Wire"]),
     tests("CallgateTests", uses: ["JSON", "Plan", "callgate", "callgate-inspector", "callgate-supervisor"]),
     tests("ProfileTests", uses: ["Diagnostics", "Profile", "Wire"]),
-    tests("AuthoringTests", uses: ["Authoring", "Diagnostics", "JSON", "Profile", "Wire", "YAML"]),
+    tests("AuthoringTests", uses: ["Authoring", "Diagnostics", "JSON", "Profile", "Wire", "YAML"], resources: [.copy("Fixtures")]),
     tests("SettingsTests", uses: ["Diagnostics", "Profile", "Settings"]),
     // The programs as their users meet them. `make test` builds them first; the tests find them in the build folder.
     tests("EndToEndTests", uses: []),

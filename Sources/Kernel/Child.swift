@@ -44,10 +44,10 @@ package struct Child: ~Copyable {
     self.failure = failure
   }
 
-  /// Waits for the child, passing signals on.
+  /// Waits for the child, passing signals on. Orphans of its that became this process's children (`adoptOrphans`) are waited for by the way.
   package borrowing func wait() throws(SyscallError) -> Ending {
     while true {
-      if let ending = try Kernel.wait(for: process, blocking: false) { return ending }
+      while let (ended, ending) = try waitForAny() { if ended == process { return ending } }
       var information = signalfd_siginfo()
       let raw = signals.raw
       let size = MemoryLayout<signalfd_siginfo>.size
@@ -65,6 +65,11 @@ package struct Child: ~Copyable {
     let text = try readSome(failure, limit: 4096)
     return text.isEmpty ? nil : String(decoding: text, as: UTF8.self)
   }
+}
+
+/// From here on the orphans among this process's descendants become its children (prctl(2), PR_SET_CHILD_SUBREAPER).
+package func adoptOrphans() throws(SyscallError) {
+  try check("adopt orphans", clinux_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0))
 }
 
 /// Ends this process the way a child ended.

@@ -166,3 +166,8 @@ package func readLink(_ path: String) throws(SyscallError) -> String {
   }
   return String(decoding: buffer[..<count], as: UTF8.self)
 }
+
+/// Writes to a file that exists, one of the kernel's, say: in one call, and making none.
+package func writeToFile(_ path: String, _ text: String) throws(SyscallError) {
+  try writeAll(Array(text.utf8), to: try open(path, O_WRONLY), subject: path)
+}

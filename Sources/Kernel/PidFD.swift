@@ -19,6 +19,8 @@ package struct PidFD: ~Copyable {
   package borrowing func hasEnded() throws(SyscallError) -> Bool { try waitReadable(descriptor.raw, milliseconds: 0) }
 
   package borrowing func kill() throws(SyscallError) { try send(SIGKILL) }
+
+  package borrowing func stop() throws(SyscallError) { try send(SIGSTOP) }
 }
 
 /// How a child ended, wait(2).
@@ -31,7 +33,18 @@ package enum Ending: Equatable, Sendable {
 package func wait(for pid: CInt, blocking: Bool = true) throws(SyscallError) -> Ending? {
   var status: CInt = 0
   let result = try retrying("wait for", subject: "\(pid)") { unsafe Int(waitpid(pid, &status, blocking ? 0 : WNOHANG)) }
-  if result == 0 { return nil }
-  return clinux_exited(status) != 0
-    ? .exited(clinux_exit_status(status)) : .killed(clinux_termination_signal(status))
+  return result == 0 ? nil : Ending(status)
+}
+
+/// A child that has ended; nil where none has.
+func waitForAny() throws(SyscallError) -> (process: CInt, Ending)? {
+  var status: CInt = 0
+  let result = try retrying("wait for a child") { unsafe Int(waitpid(-1, &status, WNOHANG)) }
+  return result == 0 ? nil : (CInt(result), Ending(status))
+}
+
+extension Ending {
+  fileprivate init(_ status: CInt) {
+    self = clinux_exited(status) != 0 ? .exited(clinux_exit_status(status)) : .killed(clinux_termination_signal(status))
+  }
 }

@@ -33,6 +33,18 @@ package struct Bundle: Equatable, Sendable {
     return try Seccomp(json)
   }
 
+  /// The last component of the container's cgroup, by `linux.cgroupsPath`: a path, or systemd's `slice:prefix:name`, which becomes the scope
+  /// `prefix-name.scope` (crun's and runc's cgroup managers). Nil where the bundle names none.
+  package var cgroupName: String? {
+    guard let path = config["linux"]?["cgroupsPath"]?.text, !path.isEmpty else { return nil }
+    let parts = path.split(separator: ":", omittingEmptySubsequences: false)
+    if parts.count == 3, !path.contains("/") {
+      if parts[2].hasSuffix(".slice") { return String(parts[2]) }
+      return parts[1].isEmpty ? "\(parts[2]).scope" : "\(parts[1])-\(parts[2]).scope"
+    }
+    return path.split(separator: "/").last.map(String.init)
+  }
+
   /// The section as it stands, unread.
   package var rawSeccomp: JSONValue? {
     get { config["linux"]?["seccomp"] }

@@ -38,6 +38,7 @@ extension Plan {
       JSONMember("permissions", .array(permissions.map(\.name).sorted().map(JSONValue.string))),
       JSONMember("paths", .array(paths.map(\.json))),
       JSONMember("modules", .array(modules.map(\.json))),
+      JSONMember("cgroup", cgroup.map(JSONValue.string) ?? .null),
       JSONMember("seesThreadStarts", .bool(seesThreadStarts)),
       JSONMember("waitKillable", .bool(waitKillable)),
       JSONMember("recording", recording?.json ?? .null),
@@ -135,7 +136,7 @@ extension Plan {
       [
         "version", "id", "bundle", "stateDirectory", "socketPath", "eventsPath", "runtimeProcess", "runtime", "mode",
         "profileName", "profileVersion", "traps", "checks", "unknown", "depth", "onLimit", "actions", "complainUntil", "givers",
-        "jit", "permissions", "paths", "modules", "seesThreadStarts", "waitKillable", "recording",
+        "jit", "permissions", "paths", "modules", "cgroup", "seesThreadStarts", "waitKillable", "recording",
       ])
     guard try fields.integer("version") == formatVersion else { throw badPlan("it is of another version") }
     id = try fields.text("id")
@@ -175,6 +176,7 @@ extension Plan {
     }
     paths = try fields.list("paths").map { rule throws(Refusal) in try PathRule(rule) }
     modules = try fields.list("modules").map { module throws(Refusal) in try PathModule(module) }
+    cgroup = fields["cgroup"] == .null ? nil : try fields.text("cgroup")
     seesThreadStarts = try fields.flag("seesThreadStarts")
     waitKillable = try fields.flag("waitKillable")
     recording = fields["recording"] == .null ? nil : try RecordingPlan(fields["recording"])

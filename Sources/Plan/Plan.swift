@@ -35,6 +35,8 @@ package struct Plan: Equatable, Sendable {
   package var permissions: Set<Permission>
   package var paths: [PathRule]
   package var modules: [PathModule]
+  /// The last component of the container's own cgroup, by its config.json; nil where that names none.
+  package var cgroup: String?
   /// The filter refuses clone3, whose arguments nobody can see: each thread that starts is heard of.
   package var seesThreadStarts: Bool
   /// The filter has SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: a thread that waits for an answer cannot be stopped meanwhile.
@@ -44,7 +46,7 @@ package struct Plan: Equatable, Sendable {
 
   package init(
     id: String, bundle: String, paths: StatePaths, runtimeProcess: Int32?, runtime: RuntimeKind, mode: Mode, profile: Profile,
-    givers: [String: String] = [:], traps: [ResolvedTrap], waitKillable: Bool, recording: RecordingPlan? = nil
+    givers: [String: String] = [:], traps: [ResolvedTrap], cgroup: String? = nil, waitKillable: Bool, recording: RecordingPlan? = nil
   ) {
     self.id = id
     self.bundle = bundle
@@ -68,6 +70,7 @@ package struct Plan: Equatable, Sendable {
     permissions = profile.permissions
     self.paths = profile.paths
     modules = profile.modules.map { PathModule(name: $0.name, path: $0.path, buildID: $0.buildID) }
+    self.cgroup = cgroup
     seesThreadStarts = (profile.absent + profile.never).contains("clone3")
     self.waitKillable = waitKillable
     self.recording = recording
@@ -75,6 +78,9 @@ package struct Plan: Equatable, Sendable {
 }
 
 extension Plan {
+  /// `callgatectl run`'s: there is no container.
+  package var isCommand: Bool { bundle.isEmpty }
+
   /// The names of settings in `givers` and in the `rule` of events, beside those of the checks.
   package static let unknownRule = "unknown"
   package static let onLimitRule = "onLimit"

@@ -95,3 +95,20 @@ private func statusNumber<Value: FixedWidthInteger>(_ name: String, _ text: [UIn
   }
   throw ProcFSError("status", text.prefix(80))
 }
+
+/// The process's number in its own pid namespace, the last of `NSpid` in `/proc/PID/status`.
+package func ownNumber(status text: [UInt8]) throws(ProcFSError) -> UInt32 {
+  for line in text.split(separator: UInt8(ascii: "\n")) where line.starts(with: "NSpid:".utf8) {
+    guard let last = line.split(whereSeparator: isBlank).last, let value = number(last, as: UInt32.self) else { break }
+    return value
+  }
+  throw ProcFSError("status", text.prefix(80))
+}
+
+/// The process's cgroup of version 2, from `/proc/PID/cgroup`: `/` or an absolute path; nil where the kernel has no such hierarchy.
+package func unifiedCgroup(_ text: [UInt8]) -> String? {
+  for line in text.split(separator: UInt8(ascii: "\n")) where line.starts(with: "0::/".utf8) {
+    return String(decoding: line.dropFirst(3), as: UTF8.self)
+  }
+  return nil
+}

@@ -19,8 +19,11 @@ extension ResolvedProfile {
         joint.origins[item, default: []].append(origin)
       }
     }
-    /// The baseline's word counts, where it is the stricter one.
-    func take(_ item: ProfileItem) { joint.origins[item] = baseline.origins[item] }
+    /// The baseline's word counts, where it is the stricter one: also by what it leaves to the format's default.
+    func take(_ item: ProfileItem) {
+      let whole = baseline.files.first.map { Origin(profile: $0.profile, file: $0.file, line: 1, column: 1) }
+      joint.origins[item] = baseline.origins[item] ?? whole.map { [$0] }
+    }
 
     joint.profile.never = Set(own.never + base.never).sorted()
     joint.profile.absent = Set(own.absent + base.absent).subtracting(joint.profile.never).sorted()

@@ -1,5 +1,6 @@
 package import Diagnostics
 internal import Wire
+package import YAML
 
 extension ResolvedProfile {
   /// Reads a profile and all that it extends. `parent` answers the bytes of an installed profile and its file, as messages name it, or nil
@@ -7,8 +8,24 @@ extension ResolvedProfile {
   package init(
     parsing bytes: [UInt8], file: String, parent: (String) throws(Refusal) -> (bytes: [UInt8], file: String)?
   ) throws(Refusal) {
+    try self.init(layer: try ProfileReader.layer(bytes, file: file), parent: parent)
+  }
+
+  /// The same of a tree that was read already: for who looks for all that is wrong with it.
+  package init(
+    reading root: YAMLNode, file: String, parent: (String) throws(Refusal) -> (bytes: [UInt8], file: String)?
+  ) throws(Refusal) {
+    try self.init(layer: try ProfileReader.layer(of: root, file: file), parent: parent)
+  }
+
+  /// What is wrong with a file by itself, without what it extends; nil where nothing is.
+  package static func fault(of root: YAMLNode, file: String) -> Refusal? {
+    do throws(Refusal) { _ = try ProfileReader.layer(of: root, file: file) } catch { return error }
+    return nil
+  }
+
+  private init(layer: Layer, parent: (String) throws(Refusal) -> (bytes: [UInt8], file: String)?) throws(Refusal) {
     var files: [File] = []
-    let layer = try ProfileReader.layer(bytes, file: file)
     let composition = try Composition(layer, below: [], files: &files, parent)
     self = try composition.effective(of: layer, files: files)
   }

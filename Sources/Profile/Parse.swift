@@ -49,6 +49,10 @@ struct ProfileReader {
     do throws(YAMLError) { root = try YAMLNode(parsing: bytes) } catch {
       throw Refusal(.badProfile, "\(file):\(error)")
     }
+    return try layer(of: root, file: file)
+  }
+
+  static func layer(of root: YAMLNode, file: String) throws(Refusal) -> Layer {
     var reader = ProfileReader(file: file)
     return try reader.layer(root)
   }

@@ -6,6 +6,8 @@ package struct Event: Equatable, Sendable {
   package enum Outcome: Equatable, Sendable {
     /// The process was killed before any answer.
     case killed
+    /// All processes of the container were killed, before any answer.
+    case containerKilled
     /// The syscall failed with the errno of this name.
     case failed(String)
     /// Seen and let through: the mode or the check's setting is audit.

@@ -75,6 +75,7 @@ extension Event.Outcome {
   package var text: String {
     switch self {
     case .killed: "killed"
+    case .containerKilled: "container-killed"
     case .failed(let errno): errno
     case .audited: "audited"
     case .noted: "noted"
@@ -84,6 +85,7 @@ extension Event.Outcome {
   init?(text: String) {
     switch text {
     case "killed": self = .killed
+    case "container-killed": self = .containerKilled
     case "audited": self = .audited
     case "noted": self = .noted
     default:

@@ -42,8 +42,9 @@ extension Event {
   private var consequence: String {
     switch outcome {
     case .killed: "process killed"
+    case .containerKilled: "container killed"
     case .failed(let errno): errno
-    case .audited: "allowed, the setting is audit"
+    case .audited: "allowed, and recorded"
     case .noted: ""
     }
   }

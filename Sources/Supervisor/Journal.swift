@@ -82,14 +82,15 @@ final class Journal {
   }
 
   /// A call that could not be judged.
-  func refusal(_ trouble: Trouble, syscall: String, thread: UInt32) -> Event {
-    let outcome = plan.mode == .audit ? Event.Outcome.audited : .failed(errnoName(Errno.notPermitted))
+  /// `leniency`: why it is let through all the same.
+  func refusal(_ trouble: Trouble, syscall: String, thread: UInt32, leniency: String?) -> Event {
+    let outcome = leniency == nil ? .failed(errnoName(Errno.notPermitted)) : Event.Outcome.audited
     var event = blank(outcome, trouble.code, thread: thread, syscall: syscall)
     // A thread that has ended meanwhile belongs to no process that could be named.
     do throws(SnapshotError) { event.process = try processOf(thread) } catch {}
     event.because = trouble.sentence
     event.command = commandName(of: thread)
-    event.rule = plan.mode == .audit ? "what cannot be judged is denied, mode = audit" : "what cannot be judged is denied"
+    event.rule = "what cannot be judged is denied" + (leniency.map { ", \($0)" } ?? "")
     return event
   }
 

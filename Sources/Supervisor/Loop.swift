@@ -32,6 +32,10 @@ package struct Supervisor: ~Copyable {
   private var sessions: [UInt64: Session] = [:]
   private var nextToken = Token.firstFree
   private var hadListener = false
+  /// The processes that listeners came from, the container's first one before all others.
+  private var roots: [ProcessIdentity] = []
+  /// What objected when the container was ended: since then no call of it goes on.
+  private var endedBy: String?
 
   private enum Token {
     static let door: UInt64 = 1
@@ -182,6 +186,7 @@ package struct Supervisor: ~Copyable {
       try poller.add(session.listener.raw, token: listenerToken)
       sessions[listenerToken] = session
       hadListener = true
+      if let root = process.flatMap(ProcessIdentity.init), !roots.contains(root) { roots.append(root) }
     }
     // The runtime waits for nothing from us; closing our end tells it nothing.
     try poller.remove(connection.socket.raw)
@@ -222,6 +227,10 @@ package struct Supervisor: ~Copyable {
   /// Receive, snapshot, inspect, decide, answer. Every way out of here answers: where none is written, dropping the notification
   /// denies it.
   private mutating func answer(_ notification: consuming Notification, of session: Session) {
+    if let endedBy {
+      refuse(notification, after: endedBy)
+      return
+    }
     do throws(Trouble) {
       let isRuntimes: Bool
       do throws(SnapshotError) { isRuntimes = try session.isRuntimes(notification) } catch { throw .snapshot(error) }
@@ -368,7 +377,7 @@ package struct Supervisor: ~Copyable {
       counts.count(isTaken ? .denied(by: grounds.name) : .withdrawn, name)
       if isTaken { journal.write(event) }
     case .killProcess, .killContainer:
-      let event = journal.event(.killed, grounds, finding, subject, name, notification)
+      let event = journal.event(action == .killContainer ? .containerKilled : .killed, grounds, finding, subject, name, notification)
       do throws(SyscallError) {
         let process = try PidFD(subject.snapshot.process)
         // The handle means this process only if the thread still waits: its pid cannot have been used again meanwhile.
@@ -377,7 +386,9 @@ package struct Supervisor: ~Copyable {
         // Who waits for the process reads the reason as soon as it is dead.
         journal.write(event)
         journal.recordExit(event)
-        try process.kill()
+        // Among all others: whoever waits for this process may end, and leave its orphans to somebody else, as soon as it is dead.
+        if action == .killContainer { endContainer(by: grounds.name, with: subject.snapshot.process) }
+        if try !process.hasEnded() { try process.kill() }
       } catch {
         journal.note(.internalError, "the process could not be killed: \(error)")
       }
@@ -386,18 +397,52 @@ package struct Supervisor: ~Copyable {
     }
   }
 
-  /// What could not be judged at all is denied with EPERM, and says which part failed. Where the mode is audit, nothing is denied.
+  /// Ends all of the container's processes. Whichever is left makes no trapped call any more.
+  private mutating func endContainer(by name: String, with violator: UInt32) {
+    endedBy = name
+    if let last = ProcessIdentity(violator), !roots.contains(last) { roots.append(last) }
+    let end = ContainerEnd(
+      roots: roots, starter: plan.isCommand ? plan.runtimeProcess.map(UInt32.init(bitPattern:)) : nil, cgroup: plan.cgroup,
+      spared: inspector.map { [UInt32(bitPattern: $0.pid)] } ?? [])
+    let (left, trouble) = end.run()
+    if left > 0 || !trouble.isEmpty {
+      let reason = trouble.first.map { ": \($0)" } ?? ""
+      journal.note(.internalError, "of the container that was killed \(left) processes are left; their trapped calls fail\(reason)")
+    }
+  }
+
+  /// A call of a container that was ended. Whoever makes it has escaped the kill until now.
+  private mutating func refuse(_ notification: consuming Notification, after name: String) {
+    do throws(SyscallError) {
+      let process: UInt32
+      do throws(SnapshotError) { process = try processOf(notification.thread) } catch {
+        return counts.count(.withdrawn, callName(notification))
+      }
+      let handle = try PidFD(process)
+      guard notification.isValid() else { return counts.count(.withdrawn, callName(notification)) }
+      try handle.kill()
+    } catch {
+      journal.note(.internalError, "a process of a container that was killed is left: \(error)")
+    }
+    let call = callName(notification)
+    counts.count(notification.answer(.fail(Errno.notPermitted)) ? .denied(by: name) : .withdrawn, call)
+  }
+
+  private func callName(_ notification: borrowing Notification) -> String {
+    trap(notification.number)?.syscall ?? "system call \(notification.number)"
+  }
+
+  /// What could not be judged at all is denied with EPERM, and says which part failed. Where the mode is audit, or while the profile
+  /// only complains, nothing is denied.
   private mutating func refuse(_ notification: consuming Notification, _ trouble: Trouble) {
-    let name = trap(notification.number)?.syscall ?? "system call \(notification.number)"
+    let name = callName(notification)
     // Nobody waits any more: a signal or a kill took the call back.
     guard notification.isValid() else { return counts.count(.withdrawn, name) }
     counts.count(.unjudged, name)
     recorder?.noteUnjudged(trouble.sentence)
-    let event = journal.refusal(trouble, syscall: name, thread: notification.thread)
-    switch plan.mode {
-    case .audit: if notification.answer(.proceed) { journal.write(event) }
-    case .enforce: if notification.answer(.fail(Errno.notPermitted)) { journal.write(event) }
-    }
+    let leniency = plan.leniency(at: wallMilliseconds() / 1000)
+    let event = journal.refusal(trouble, syscall: name, thread: notification.thread, leniency: leniency)
+    if notification.answer(leniency == nil ? .fail(Errno.notPermitted) : .proceed) { journal.write(event) }
   }
 }
 

@@ -89,6 +89,8 @@ extension YAMLDocument.Node {
     }
   }
 
+  package var isMapping: Bool { if case .mapping = content { true } else { false } }
+
   package func item(_ key: String) -> YAMLDocument.Item? {
     guard case .mapping(let entries) = content else { return nil }
     return entries.first { $0.key?.text == key }

@@ -85,6 +85,8 @@ private struct Layout {
   private var documentStart = 1
   /// Comments below one another keep their order: none goes deeper than the one above it did. A column; 0 for the next item's.
   private var deepest = Int.max
+  /// By line: the items that begin or end on it, or whose value begins there.
+  private var touching: [Int: [Int]] = [:]
 
   init(_ events: [Event], lines: [[Unicode.Scalar]]) {
     self.lines = lines
@@ -178,7 +180,11 @@ private struct Layout {
 extension Layout {
   mutating func attachComments() {
     var afterBlank = false
-    let touched = Set(items.flatMap { [$0.start.line, $0.valueStart?.line ?? 0, $0.end.line] })
+    for (index, item) in items.enumerated() {
+      for line in Set([item.start.line, item.valueStart?.line ?? item.start.line, item.end.line]) {
+        touching[line, default: []].append(index)
+      }
+    }
     for line in 1...lines.count {
       guard covered[line].contains(where: { $0.lowerBound == 1 && $0.upperBound == Int.max }) == false else {
         (afterBlank, deepest) = (false, .max)
@@ -206,7 +212,7 @@ extension Layout {
         afterBlank = false
       } else {
         if afterBlank { noteBlank(above: line) }
-        (afterBlank, deepest) = (false, touched.contains(line) ? .max : 0)
+        (afterBlank, deepest) = (false, touching[line] == nil ? 0 : .max)
       }
     }
     if let first = items.first {
@@ -216,7 +222,7 @@ extension Layout {
   }
 
   private mutating func noteBlank(above line: Int) {
-    guard let item = items.firstIndex(where: { $0.start.line == line }), !isInFlow(items[item].nest) else { return }
+    guard let item = touching[line]?.first(where: { items[$0].start.line == line }), !isInFlow(items[item].nest) else { return }
     items[item].above.append("")
   }
 
@@ -225,8 +231,8 @@ extension Layout {
   /// The last thing that begins or ends on the line of `place`, before it.
   private func itemOnLine(of place: Place) -> Int? {
     var best: (anchor: Place, item: Int)?
-    for (index, item) in items.enumerated() {
-      guard item.start <= place else { break }
+    for index in touching[place.line] ?? [] where items[index].start <= place {
+      let item = items[index]
       let anchor = [item.end, item.valueStart, item.start].compactMap { $0 }.first { $0.line == place.line && $0 <= place }
       if let anchor, best.map({ $0.anchor <= anchor }) ?? true { best = (anchor, index) }
     }
@@ -235,7 +241,13 @@ extension Layout {
 
   /// Comment lines for themselves.
   private mutating func put(_ text: [String], at place: Place) {
-    let next = items.firstIndex { $0.start > place }
+    // The first that begins behind the place.
+    var (low, high) = (0, items.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if items[middle].start > place { high = middle } else { low = middle + 1 }
+    }
+    let next = low < items.count ? low : nil
     let previous = (next ?? items.count) - 1
     // Between a key and its value.
     if previous >= 0, let value = items[previous].valueStart, value > place, items[previous].ownNest.map({ nests[$0].isFlow }) ?? true {

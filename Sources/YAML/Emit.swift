@@ -4,8 +4,8 @@ extension YAMLDocument {
 
   /// The canonical form. What is written depends on the tree and its comments only, and reads back as the same.
   ///
-  /// Two spaces a level. What holds no collection but lists of an element, has no comments inside and fits the line is in flow style,
-  /// below the second level; everything else is in block style. Comments are two spaces behind what they belong to.
+  /// Two spaces a level. Below the second level, what holds scalars, or scalars and small collections of them, has no comments inside and
+  /// fits the line is in flow style; everything else is in block style. Comments are two spaces behind what they belong to.
   package var text: String {
     var emitter = Emitter(sparing: false)
     return emitter.document(self)
@@ -149,13 +149,15 @@ private struct Emitter {
     }
   }
 
-  /// Scalars only, or in an element also collections of them.
+  /// Scalars, or beside them collections of scalars.
   private func isSmall(_ node: YAMLDocument.Node) -> Bool {
     switch node.content {
     case .scalar: true
     case .sequence(let items): items.allSatisfy { $0.value.items?.isEmpty ?? true }
     case .mapping(let items):
-      items.allSatisfy { item in (item.value.items ?? []).allSatisfy { $0.value.items?.isEmpty ?? true } }
+      // A mapping of mappings only is a table: a line each.
+      items.contains { $0.value.items?.isEmpty ?? true || !$0.value.isMapping }
+        && items.allSatisfy { item in (item.value.items ?? []).allSatisfy { $0.value.items?.isEmpty ?? true } }
     }
   }
 

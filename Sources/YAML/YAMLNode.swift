@@ -11,6 +11,12 @@ package struct YAMLNode: Equatable, Sendable {
   package var line: Int
   package var column: Int
 
+  package init(content: Content, line: Int, column: Int) {
+    self.content = content
+    self.line = line
+    self.column = column
+  }
+
   /// The scalar's text, or nil for a sequence or mapping.
   package var text: String? { if case .scalar(let text, _) = content { text } else { nil } }
   package var elements: [YAMLNode]? { if case .sequence(let elements) = content { elements } else { nil } }
@@ -38,6 +44,13 @@ package struct YAMLEntry: Equatable, Sendable {
   package var line: Int
   package var column: Int
   package var value: YAMLNode
+
+  package init(key: String, line: Int, column: Int, value: YAMLNode) {
+    self.key = key
+    self.line = line
+    self.column = column
+    self.value = value
+  }
 }
 
 /// What is wrong with a document, and where (counted from 1).

@@ -31,7 +31,8 @@ func start(
   let plan = Plan(
     id: container.id, bundle: container.bundleDirectory, paths: paths, runtimeProcess: processID, runtime: runtime.kind,
     mode: recorded?.isAudited == true ? .audit : container.mode, profile: profile, givers: resolved.givers,
-    traps: try resolve(profile), waitKillable: merged.flags.contains(waitKillable), recording: recorded?.plan)
+    traps: try resolve(profile), cgroup: container.bundle.cgroupName, waitKillable: merged.flags.contains(waitKillable),
+    recording: recorded?.plan)
   let supervision = try startSupervisor(plan)
   do throws(Refusal) {
     try rewrite(container, original, merged)

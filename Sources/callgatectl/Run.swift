@@ -55,6 +55,8 @@ struct Run: ParsableCommand {
 }
 
 private func superviseCommand(_ command: [String], _ program: [UInt8], _ plan: Plan) throws(SyscallError) -> Ending {
+  // So that a kill of all that the command has started finds those, too, whose parents have ended.
+  try adoptOrphans()
   let child = try Child.start(command) { () throws(SyscallError) in try putUnderFilter(program, plan) }
   // Empty once the command runs; the child itself ends with the status that a shell would give.
   if let failure = try child.failureText() { complain("callgatectl: \(failure)") }
@@ -86,7 +88,8 @@ private func tellDenial(_ plan: Plan) {
   do { event = Event(json: try JSONValue(parsing: try readFile(path, limit: 1 << 20))) } catch { return }
   if let event {
     let call = "\(event.syscall)(\(event.arguments))"
-    complain("callgate: killed pid \(event.process) (\(event.command)) at \(call): \(event.because) (\(event.code.rawValue))")
+    let whom = event.outcome == .containerKilled ? "all processes of the command, for pid" : "pid"
+    complain("callgate: killed \(whom) \(event.process) (\(event.command)) at \(call): \(event.because) (\(event.code.rawValue))")
     complain("callgate: the whole stack: callgatectl why \(plan.id) --last 1")
   }
   // The supervisor takes the rest away when the last of the command's processes is gone; it may have done so already.

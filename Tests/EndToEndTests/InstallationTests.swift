@@ -16,6 +16,8 @@ extension EndToEnd {
       let ctl = folder.file("usr/bin/callgatectl")
       let benign = try run([ctl, "run", "--", "bash", "-c", "/bin/echo works; exit 3"], in: folder)
       #expect(benign.output == "works\n" && benign.status == 3, "\(benign)")
+      let schema = try run([ctl, "profile", "schema"], in: folder)
+      #expect(schema.status == 0 && schema.output.hasPrefix("{"), "\(schema)")
       let attack = try Attack("execve", launcher: [ctl, "run", "--"])
       #expect(attack.outcome == "stopped" && attack.killed, "\(attack)")
       let removed = try run(["make", "-C", Repository.root, "uninstall", "DESTDIR=\(folder.path)"])

@@ -5,8 +5,11 @@ import Settings
 
 struct ProfileCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "profile", abstract: "Look at the installed profiles and the groups they trap.",
-    subcommands: [List.self, Groups.self, ProfileStatus.self, ProfileRebase.self])
+    commandName: "profile", abstract: "Read, write and compare profiles.",
+    subcommands: [
+      List.self, Groups.self, Show.self, ExplainProfile.self, Diff.self, Lint.self, Format.self, PrintSchema.self, ProfileStatus.self,
+      ProfileRebase.self,
+    ])
 
   struct List: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "List the installed profiles.")
