@@ -20,6 +20,12 @@ package enum Code: String, CaseIterable, Sendable {
   case badProfile = "CG2002"
   case untrappable = "CG2003"
   case filterNotProven = "CG2004"
+  case otherDigest = "CG2010"
+  case badSignature = "CG2011"
+  case notSigned = "CG2012"
+  case badKey = "CG2013"
+  case badArtifact = "CG2014"
+  case wouldReplace = "CG2015"
   // Supervisor and inspector
   case supervisorNotStarted = "CG3001"
   case inspectorLost = "CG3002"

@@ -1,6 +1,6 @@
 package import Diagnostics
 internal import Kernel
-package import Profile
+internal import Profile
 
 /// Where settings and profiles lie, as the place of the running program decides; no environment variable has a say, because the
 /// runtime runs as root on behalf of others.
@@ -74,39 +74,18 @@ package struct Locations: Equatable, Sendable {
     }
     return names.sorted()
   }
-
-  /// The profile called `name`, from the first directory that has it. The name inside the file must be the same.
-  package func readProfile(_ name: String) throws(Refusal) -> Profile {
-    guard Profile.isName(name) else {
-      throw Refusal(.badProfile, "'\(name)' is no profile name: lower-case letters, digits and '-' only, never a path")
-    }
-    for directory in profiles {
-      let file = "\(directory)/\(name).yaml"
-      let bytes = try optional { () throws(SyscallError) in try readFile(file, limit: 256 << 10) }
-      guard let bytes else { continue }
-      let profile = try Profile(parsing: bytes, file: file)
-      guard profile.name == name else {
-        throw Refusal(.badProfile, "\(file): metadata.name is '\(profile.name)': it must be the file's name")
-      }
-      return profile
-    }
-    let installed = try installedProfiles()
-    throw Refusal(
-      .profileNotInstalled, "profile '\(name)' is not installed",
-      hint: "installed: \(installed.isEmpty ? "none" : installed.joined(separator: ", ")). See: callgatectl profile list")
-  }
 }
 
 /// Nil where the file does not exist, a refusal where it does and cannot be read.
-private func optional<Value>(_ body: () throws(SyscallError) -> Value) throws(Refusal) -> Value? {
+func optional<Value>(_ body: () throws(SyscallError) -> Value) throws(Refusal) -> Value? {
   do throws(SyscallError) { return try body() } catch {
     if error.isNotFound { return nil }
     throw Refusal(.badConfiguration, error.plain)
   }
 }
 
-/// EACCES for a settings file that anybody may write: it would decide which program runs as root.
-private func refuseWorldWritable(_ file: String) throws(SyscallError) {
+/// EACCES for a file that anybody may write: it would decide which program runs as root, or who is believed.
+func refuseWorldWritable(_ file: String) throws(SyscallError) {
   if try identity(of: file).mode & 0o002 != 0 {
     throw SyscallError("trust a file that anybody may write", errno: 13, subject: file)
   }
