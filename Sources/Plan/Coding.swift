@@ -4,7 +4,7 @@ internal import Profile
 internal import Wire
 
 /// The version of this encoding. callgate and its supervisor come from one build; another number means that they do not.
-private let formatVersion = 3
+private let formatVersion = 4
 
 // MARK: encode
 
@@ -25,6 +25,7 @@ extension Plan {
       JSONMember("mode", .string(mode.rawValue)),
       JSONMember("profileName", .string(profileName)),
       JSONMember("profileVersion", .string(profileVersion)),
+      JSONMember("profileDigest", .string(profileDigest)),
       JSONMember("traps", .array(traps.map(\.json))),
       JSONMember(
         "checks", .object(checks.sorted { $0.key < $1.key }.map { JSONMember($0.key, .string($0.value.rawValue)) })),
@@ -98,7 +99,7 @@ extension Plan {
       json, "the plan",
       [
         "version", "id", "bundle", "stateDirectory", "socketPath", "eventsPath", "runtimeProcess", "runtime", "mode",
-        "profileName", "profileVersion", "traps", "checks", "unknown", "depth", "onViolation", "jit", "permissions",
+        "profileName", "profileVersion", "profileDigest", "traps", "checks", "unknown", "depth", "onViolation", "jit", "permissions",
         "paths", "modules", "seesThreadStarts", "waitKillable",
       ])
     guard try fields.integer("version") == formatVersion else { throw badPlan("it is of another version") }
@@ -112,6 +113,7 @@ extension Plan {
     mode = try fields.choice("mode")
     profileName = try fields.text("profileName")
     profileVersion = try fields.text("profileVersion")
+    profileDigest = try fields.text("profileDigest")
     traps = try fields.list("traps").map { trap throws(Refusal) in try ResolvedTrap(trap) }
     checks = [:]
     let checkFields = try PlanFields(fields["checks"], "checks", Profile.checkNames)

@@ -17,6 +17,8 @@ package struct Plan: Equatable, Sendable {
   package var mode: Mode
   package var profileName: String
   package var profileVersion: String
+  /// Of the profile's canonical form, as `callgatectl profile list` prints it.
+  package var profileDigest: String
   /// One a system call.
   package var traps: [ResolvedTrap]
   /// Every check has an entry.
@@ -36,7 +38,7 @@ package struct Plan: Equatable, Sendable {
 
   package init(
     id: String, bundle: String, paths: StatePaths, runtimeProcess: Int32?, runtime: RuntimeKind, mode: Mode, profile: Profile,
-    traps: [ResolvedTrap], waitKillable: Bool
+    profileDigest: String, traps: [ResolvedTrap], waitKillable: Bool
   ) {
     self.id = id
     self.bundle = bundle
@@ -48,6 +50,7 @@ package struct Plan: Equatable, Sendable {
     self.mode = mode
     profileName = profile.name
     profileVersion = profile.version
+    self.profileDigest = profileDigest
     self.traps = traps
     checks = profile.checks
     unknown = profile.unknown

@@ -15,7 +15,8 @@ struct UntrustedContainer {
   /// The bytes of `configFile`.
   let configBytes: [UInt8]
   let bundle: Bundle
-  let profileName: String
+  /// A name, or NAME@DIGEST.
+  let profile: String
   let mode: Mode
 
   /// Nil for a container that is trusted.
@@ -50,7 +51,7 @@ struct UntrustedContainer {
       throw Refusal(.badArguments, "an untrusted container cannot be restored: a checkpoint holds no listener to supervise it by")
     }
     try refuseLoosening(annotations)
-    profileName = request.profile ?? settings.profile
+    profile = request.profile ?? settings.profile
     mode = try strictest(request.mode, settings.mode)
   }
 }

@@ -37,7 +37,7 @@ private func serve(_ arguments: Arguments) throws(Refusal) -> Never {
   switch arguments.verb {
   case "create", "run", "restore":
     guard let container = try UntrustedContainer(arguments, settings) else { try runtime.become() }
-    try start(container, locations, runtime)
+    try start(container, locations, settings, runtime)
   case "delete": try delete(arguments, runtime)
   case "features": try features(runtime)
   default: try runtime.become()

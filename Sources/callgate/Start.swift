@@ -1,4 +1,5 @@
 import Diagnostics
+import Digests
 import Filter
 import JSON
 import Kernel
@@ -11,8 +12,10 @@ import Settings
 private let waitKillable = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"
 
 /// Prepares an untrusted container and becomes the runtime that makes it. What fails before that leaves nothing behind.
-func start(_ container: UntrustedContainer, _ locations: Locations, _ runtime: Runtime) throws(Refusal) -> Never {
-  let profile = try locations.readProfile(container.profileName)
+func start(
+  _ container: UntrustedContainer, _ locations: Locations, _ settings: Settings, _ runtime: Runtime
+) throws(Refusal) -> Never {
+  let profile = try locations.installedProfile(container.profile, under: settings).profile
   let original = try Original(container)
   let base = try original.bundle.seccomp() ?? .none
   var merged = try merge(profile, into: base)
@@ -26,7 +29,8 @@ func start(_ container: UntrustedContainer, _ locations: Locations, _ runtime: R
 
   let plan = Plan(
     id: container.id, bundle: container.bundleDirectory, paths: paths, runtimeProcess: processID, runtime: runtime.kind,
-    mode: container.mode, profile: profile, traps: try resolve(profile), waitKillable: merged.flags.contains(waitKillable))
+    mode: container.mode, profile: profile, profileDigest: profile.digest.description, traps: try resolve(profile),
+    waitKillable: merged.flags.contains(waitKillable))
   let supervision = try startSupervisor(plan)
   do throws(Refusal) {
     try rewrite(container, original, merged)

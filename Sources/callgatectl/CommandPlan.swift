@@ -1,4 +1,5 @@
 import Diagnostics
+import Digests
 import Filter
 import Kernel
 import Launch
@@ -11,5 +12,6 @@ func commandPlan(_ profile: Profile, mode: Mode) throws(Refusal) -> Plan {
   let id = "run-\(processID)-\(String(wallMilliseconds(), radix: 36))"
   return Plan(
     id: id, bundle: "", paths: try StatePaths(id: id, root: "callgatectl", in: environment), runtimeProcess: processID,
-    runtime: .other, mode: mode, profile: profile, traps: try resolve(profile), waitKillable: try supervisorUsesBPF())
+    runtime: .other, mode: mode, profile: profile, profileDigest: profile.digest.description, traps: try resolve(profile),
+    waitKillable: try supervisorUsesBPF())
 }

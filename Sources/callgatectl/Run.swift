@@ -17,7 +17,7 @@ struct Run: ParsableCommand {
       status, or by the same signal. It gains no privileges by set-user-ID files (no_new_privs).
       """)
 
-  @Option(help: "The profile; the configuration's policy.profile by default.") var profile: String?
+  @Option(help: "The profile, NAME or NAME@DIGEST; the configuration's policy.profile by default.") var profile: String?
   @Argument(parsing: .captureForPassthrough, help: "The command and its arguments.") var command: [String]
 
   func run() throws {
@@ -32,7 +32,7 @@ struct Run: ParsableCommand {
 
     let locations = try Locations.own()
     let settings = try locations.readSettings()
-    let chosen = try locations.readProfile(profile ?? settings.profile)
+    let chosen = try locations.installedProfile(profile ?? settings.profile, under: settings).profile
     let program = try compileStandalone(chosen)
     let plan = try commandPlan(chosen, mode: settings.mode)
     let supervision = try startSupervisor(plan)
