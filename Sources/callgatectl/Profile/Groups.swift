@@ -1,25 +1,7 @@
 import ArgumentParser
-import Diagnostics
 import Profile
-import Settings
 
-struct ProfileCommand: ParsableCommand {
-  static let configuration = CommandConfiguration(
-    commandName: "profile", abstract: "Look at the installed profiles and the groups they trap.",
-    subcommands: [List.self, Groups.self])
-
-  struct List: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "List the installed profiles.")
-
-    func run() throws {
-      let locations = try Locations.own()
-      for name in try locations.installedProfiles() {
-        let profile = try locations.readProfile(name)
-        print("\(name)  \(profile.version)  \(profile.description)")
-      }
-    }
-  }
-
+extension ProfileCommand {
   struct Groups: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "List the groups of system calls that a profile can trap.")
 
