@@ -253,15 +253,75 @@ extension EndToEnd {
       let machine = try Machine()
       try machine.addWeb()
       #expect(try machine.profile("export", "web", "--output", work.file("out")).status == 0)
-      // Every blob's digest is right, only the profile's is another one's: so the layout is made again around it.
-      let script = """
-        set -e; cd \(work.path)/out
-        old=$(sed 's/.*"digest":"sha256:\\([0-9a-f]*\\)".*/\\1/' index.json)
-        sed 's/\\("dev.callgate.profile.digest":"sha256:\\)................/\\10000000000000000/' blobs/sha256/$old >new
-        new=$(sha256sum new | cut -d' ' -f1); mv new blobs/sha256/$new; sed -i "s/$old/$new/" index.json
-        """
-      try sound("sh", "-c", script)
+      // Every blob's digest is right, only the profile's is another one's.
+      try repack(work.file("out"), #"m["annotations"]["dev.callgate.profile.digest"] = "sha256:" + 64 * "0""#)
       expect(try Machine().profile("import", work.file("out")), refusedWith: "CG2014", "as the artifact states")
+    }
+
+    /// Changes a layout's first manifest as `change` says in Python, `m` being the manifest and `files` the descriptors of all layers of the
+    /// layout by name, and makes every digest right again.
+    private func repack(_ layout: String, _ change: String) throws {
+      let script = """
+        import hashlib, json, os
+        os.chdir("\(layout)")
+        def read(digest): return json.load(open("blobs/sha256/" + digest[7:]))
+        index = json.load(open("index.json"))
+        files = {l["annotations"]["org.opencontainers.image.title"]: l for e in index["manifests"] for l in read(e["digest"])["layers"]}
+        entry = index["manifests"][0]
+        m = read(entry["digest"])
+        \(change)
+        text = json.dumps(m).encode()
+        name = hashlib.sha256(text).hexdigest()
+        open("blobs/sha256/" + name, "wb").write(text)
+        entry["digest"], entry["size"] = "sha256:" + name, len(text)
+        json.dump(index, open("index.json", "w"))
+        """
+      try sound("python3", "-c", script)
+    }
+
+    @Test func `an artifact holds what its profile needs and nothing else`() throws {
+      let work = try Folder()
+      let machine = try Machine()
+      try machine.addWeb()
+      #expect(try machine.profile("export", "web", "default", "--output", work.file("out")).status == 0)
+      let receiver = try Machine()
+      try repack(work.file("out"), "pass")
+      #expect(try receiver.profile("import", work.file("out"), "--dry-run").status == 0)
+      try repack(work.file("out"), #"m["layers"].append(files["default.yaml"])"#)
+      expect(try receiver.profile("import", work.file("out")), refusedWith: "CG2014", "does not need")
+      try repack(work.file("out"), #"m["layers"].pop(); m["annotations"]["org.opencontainers.image.version"] = "9""#)
+      expect(try receiver.profile("import", work.file("out")), refusedWith: "CG2014", "as the artifact states")
+      #expect(try FileManager.default.contentsOfDirectory(atPath: receiver.profiles).isEmpty)
+    }
+
+    @Test func `an installed profile gets the signatures that it lacked`() throws {
+      let work = try Folder()
+      let (sender, receiver) = (try Machine(), try Machine())
+      for machine in [sender, receiver] { try machine.addWeb() }
+      #expect(try sender.profile("keygen", work.file("k")).status == 0)
+      #expect(try sender.profile("sign", sender.web, "--key", work.file("k.key.pem")).status == 0)
+      for machine in [sender, receiver] { try machine.trust(work.file("k.pem")) }
+      #expect(try sender.profile("export", "web", "--output", work.file("out.tar")).status == 0)
+      #expect(try receiver.profile("import", work.file("out.tar")).output.contains("    signed  "))
+      #expect(try receiver.profile("verify", "web").status == 0)
+      // What it is signed with is not taken away either.
+      #expect(try run(["rm", sender.web + ".sig"]).status == 0)
+      #expect(try sender.profile("export", "web", "--output", work.file("unsigned.tar")).status == 0)
+      expect(try receiver.profile("import", work.file("unsigned.tar")), refusedWith: "CG2015", "signed otherwise")
+    }
+
+    @Test func `of two profiles of one name none is imported`() throws {
+      try need("skopeo")
+      let work = try Folder()
+      let machine = try Machine()
+      for version in ["1", "2"] {
+        try machine.addWeb(version: version)
+        #expect(try machine.profile("export", "web", "--output", work.file("out\(version)"), "--tag", "v\(version)").status == 0)
+      }
+      try sound("skopeo", "copy", "oci:\(work.path)/out2:v2", "oci:\(work.path)/out1:v2")
+      let receiver = try Machine()
+      expect(try receiver.profile("import", work.file("out1")), refusedWith: "CG2014", "two of the artifacts")
+      #expect(try receiver.profile("import", work.file("out1"), "--tag", "v2").output.contains("web 2  "))
     }
 
     @Test func `another profile of the same name stays unless it is forced`() throws {

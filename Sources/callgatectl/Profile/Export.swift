@@ -51,9 +51,7 @@ extension ProfileCommand {
       } else {
         for (tag, artifact) in artifacts {
           print("\(output):\(tag)  \(artifact.name) \(artifact.version)  \(artifact.digest)")
-          for profile in artifact.profiles {
-            print("    \(profile.name).yaml\(profile.signatures.map { ", " + $0.format.rawValue }.joined())")
-          }
+          for file in artifact.fileNames { print("    \(file)") }
         }
       }
     }
@@ -83,6 +81,11 @@ extension ProfileCommand {
 }
 
 extension Artifact {
+  /// In the order of the manifest's layers.
+  fileprivate var fileNames: [String] {
+    profiles.flatMap { profile in ([""] + profile.signatures.map(\.format.rawValue)).map { "\(profile.name).yaml\($0)" } }
+  }
+
   init(_ installed: InstalledProfile) {
     self.init(
       name: installed.profile.name, version: installed.profile.version, digest: installed.profile.digest,
@@ -99,9 +102,6 @@ private func exported(in output: String, _ tag: String, _ artifact: Artifact) ->
     JSONMember("version", .string(artifact.version)), JSONMember("digest", .string(artifact.digest.description)),
     JSONMember(
       "files",
-      .array(
-        artifact.profiles.flatMap { profile in
-          ([""] + profile.signatures.map(\.format.rawValue)).map { .string("\(profile.name).yaml\($0)") }
-        })),
+      .array(artifact.fileNames.map(JSONValue.string))),
   ])
 }

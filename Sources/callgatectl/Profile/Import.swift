@@ -127,9 +127,11 @@ private struct Installer {
     }
     let (profile, files) = (assembled.profile, assembled.files)
     guard profile.digest == artifact.digest, profile.version == artifact.version else {
-      throw refuse(
-        "the profile '\(artifact.name)' has the version \(profile.version) and the digest \(profile.digest), not \(artifact.version) and "
-          + "\(artifact.digest) as the artifact states")
+      throw Refusal(
+        .badArtifact,
+        "\(place): the profile '\(artifact.name)' has the version \(profile.version) and the digest \(profile.digest), not \(artifact.version) and "
+          + "\(artifact.digest) as the artifact states",
+        hint: "a version of callgate that knows other fields, or other calls in a group, gives another digest")
     }
     if let other = artifact.profiles.first(where: { packed in !files.contains { $0.name == packed.name } }) {
       throw refuse("the artifact holds '\(other.name)', which the profile '\(artifact.name)' does not need")
