@@ -44,7 +44,7 @@ let package = Package(
   ],
   targets: [
     // C, one importer each.
-    c("CLinux"), c("CSeccomp"), c("CCap"), c("CZydis"), c("CBPF"), c("CJansson"), c("CYAML"),
+    c("CLinux"), c("CSeccomp"), c("CCap"), c("CZydis"), c("CBPF"), c("CJansson"), c("CSodium"), c("CYAML"),
 
     // Bytes and text.
     library("Bytes", also: [.enableExperimentalFeature("Lifetimes")]),
@@ -52,6 +52,9 @@ let package = Package(
     library("YAML", uses: ["CYAML"]),
     library("ProcFS"),
     library("Diagnostics"),
+
+    // Hashes and signatures, from the archive and not the shared object: the dynamic linker would load that at every container's start.
+    .target(name: "Sodium", dependencies: ["CSodium"], swiftSettings: settings, linkerSettings: [.linkedLibrary(":libsodium.a")]),
 
     // The parsers of attacker-owned files. Only the inspector links them.
     library("ELF", uses: ["Bytes"]),
@@ -66,7 +69,12 @@ let package = Package(
     library("OCI", uses: ["JSON", "Diagnostics"]),
     library("Profile", uses: ["YAML", "Diagnostics", "Wire"]),
     library("Authoring", uses: ["Diagnostics", "JSON", "Profile", "Wire", "YAML"]),
-    library("Settings", uses: ["Diagnostics", "Kernel", "Profile", .product(name: "TOMLKit", package: "TOMLKit")]),
+    library("Digests", uses: ["Diagnostics", "JSON", "Profile", "Sodium", "Wire"]),
+    library("Signatures", uses: ["Diagnostics", "Sodium"]),
+    library("Distribution", uses: ["Diagnostics", "Digests", "JSON", "Profile", "Signatures"]),
+    library(
+      "Settings",
+      uses: ["Diagnostics", "Digests", "Kernel", "Profile", "Signatures", .product(name: "TOMLKit", package: "TOMLKit")]),
     library("Filter", uses: ["CSeccomp", "Kernel", "OCI", "Profile", "Diagnostics"]),
 
     // The kernel, and the words the processes say to one another.
@@ -82,12 +90,13 @@ let package = Package(
     library("Inspection", uses: ["Bytes", "ELF", "Flow", "Go", "Linkage", "Unwind", "X86", "Wire"]),
     library("Supervisor", uses: ["BPF", "JSON", "Kernel", "Plan", "Profile", "ProcFS", "Recording", "Report", "Wire", "Diagnostics"]),
 
-    program("callgate", uses: ["Diagnostics", "Filter", "JSON", "Kernel", "Launch", "OCI", "Plan", "Profile", "Settings"]),
+    program(
+      "callgate", uses: ["Diagnostics", "Digests", "Filter", "JSON", "Kernel", "Launch", "OCI", "Plan", "Profile", "Settings"]),
     program(
       "callgatectl",
       uses: [
-        "Authoring", "Diagnostics", "Filter", "JSON", "Kernel", "Launch", "OCI", "Plan", "ProcFS", "Profile", "Recording", "Report",
-        "Settings", "Supervisor", "Wire", "YAML",
+        "Authoring", "Diagnostics", "Digests", "Distribution", "Filter", "JSON", "Kernel", "Launch", "OCI", "Plan", "ProcFS", "Profile",
+        "Recording", "Report", "Settings", "Signatures", "Supervisor", "Wire", "YAML",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     program("callgate-supervisor", uses: ["Diagnostics", "JSON", "Kernel", "Launch", "Plan", "Supervisor"]),
@@ -113,7 +122,10 @@ let package = Package(
     tests("CallgateTests", uses: ["JSON", "Plan", "callgate", "callgate-inspector", "callgate-supervisor"]),
     tests("ProfileTests", uses: ["Diagnostics", "Profile", "Wire"]),
     tests("AuthoringTests", uses: ["Authoring", "Diagnostics", "JSON", "Profile", "Wire", "YAML"], resources: [.copy("Fixtures")]),
-    tests("SettingsTests", uses: ["Diagnostics", "Profile", "Settings"]),
+    tests("DigestsTests", uses: ["Diagnostics", "Digests", "Profile", "Wire"]),
+    tests("SignaturesTests", uses: ["Diagnostics", "Signatures", "Sodium"], resources: [.copy("Fixtures")]),
+    tests("DistributionTests", uses: ["Diagnostics", "Digests", "Distribution", "JSON", "Signatures"]),
+    tests("SettingsTests", uses: ["Diagnostics", "Profile", "Settings", "Signatures"]),
     // The programs as their users meet them. `make test` builds them first; the tests find them in the build folder.
     tests("EndToEndTests", uses: []),
     tests("KernelTests", uses: ["Kernel"]),

@@ -18,6 +18,12 @@ extension Code {
     case .badProfile: "the profile has an error"
     case .untrappable: "the profile traps a system call that the low-level runtime needs while it sets the container up"
     case .filterNotProven: "the merged filter does not do what profile and bundle demand"
+    case .otherDigest: "the installed profile is not the one that was asked for by its digest"
+    case .badSignature: "a profile's signature was not made by a trusted key over the profile as it is"
+    case .notSigned: "the profile has no signature, and the configuration demands one"
+    case .badKey: "a key cannot be used"
+    case .badArtifact: "an OCI layout or archive does not hold what a profile's artifact must hold"
+    case .wouldReplace: "something else is there already, and nothing was said of replacing it"
     case .noSuchRecording: "no recording of this name was started, or it was stopped"
     case .badRecording: "a recording cannot be made, read or kept so"
     case .noImage: "the files of an image could not be looked at"
@@ -70,6 +76,18 @@ extension Code {
     case .untrappable: "take the call out of `trap`"
     case .filterNotProven:
       "simplify the bundle's rules for the system call that the message names; please report the bundle's seccomp section"
+    case .otherDigest:
+      "compare with `callgatectl profile list`: install the profile that was asked for, or change the digest in `dev.callgate.profile`"
+    case .badSignature:
+      "sign the profile again if it was changed on purpose; put the signer's public key into /etc/callgate/keys (*.pem of openssl, *.pub of "
+        + "minisign) if it is to be trusted; otherwise do not use the profile: `callgatectl profile verify` says more"
+    case .notSigned:
+      "sign it: `callgatectl profile sign --key KEY.key.pem FILE`, or minisign; or set policy.signatures to \"optional\" in config.toml"
+    case .badKey:
+      "use Ed25519 keys: `callgatectl profile keygen`, `openssl genpkey -algorithm ed25519` or `minisign -G`; a key that others may write "
+        + "is none"
+    case .badArtifact: "make it again with `callgatectl profile export`, or fetch it again; do not use what was changed on its way"
+    case .wouldReplace: "compare the two; then choose another name, or say --force where the command has it"
     case .noSuchRecording: "start it: callgatectl record start NAME; those that there are: callgatectl record list"
     case .badRecording:
       "a recording's files are in /var/lib/callgate/recordings, without root in ~/.local/state/callgate/recordings: one a run, each for itself; "

@@ -60,6 +60,20 @@ package func readFile(_ path: String, limit: Int) throws(SyscallError) -> [UInt8
   return try readAll(file, limit: limit, subject: path)
 }
 
+/// The same of a file that somebody else may have put there: a symbolic link is refused (ELOOP), and what is no plain file
+/// (EINVAL), without waiting for it.
+package func readPlainFile(_ path: String, limit: Int) throws(SyscallError) -> [UInt8] {
+  let file = try open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+  guard try identity(of: file).isRegular else { throw SyscallError("read as a plain file", errno: EINVAL, subject: path) }
+  return try readAll(file, limit: limit, subject: path)
+}
+
+/// A file that is not there yet (EEXIST where it is).
+package func writeNewFile(_ path: String, _ bytes: [UInt8], mode: UInt32) throws(SyscallError) {
+  let file = try open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: mode)
+  try writeAll(bytes, to: file, subject: path)
+}
+
 /// Everything up to the end of a descriptor, refusing more than `limit` bytes (EFBIG).
 package func readAll(_ file: borrowing OwnedFD, limit: Int, subject: String) throws(SyscallError) -> [UInt8] {
   var bytes: [UInt8] = []

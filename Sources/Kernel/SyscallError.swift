@@ -27,6 +27,7 @@ package struct SyscallError: Error, Equatable, Sendable, CustomStringConvertible
 
 extension SyscallError {
   package var isNotFound: Bool { errno == ENOENT }
+  package var isExisting: Bool { errno == EEXIST }
 }
 
 /// Runs `body` until it is not interrupted by a signal; a negative result becomes an error with the errno of the same line.

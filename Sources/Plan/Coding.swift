@@ -25,6 +25,7 @@ extension Plan {
       JSONMember("mode", .string(mode.rawValue)),
       JSONMember("profileName", .string(profileName)),
       JSONMember("profileVersion", .string(profileVersion)),
+      JSONMember("profileDigest", .string(profileDigest)),
       JSONMember("traps", .array(traps.map(\.json))),
       JSONMember(
         "checks", .object(checks.sorted { $0.key < $1.key }.map { JSONMember($0.key, .string($0.value.rawValue)) })),
@@ -135,8 +136,8 @@ extension Plan {
       json, "the plan",
       [
         "version", "id", "bundle", "stateDirectory", "socketPath", "eventsPath", "runtimeProcess", "runtime", "mode",
-        "profileName", "profileVersion", "traps", "checks", "unknown", "depth", "onLimit", "actions", "complainUntil", "givers",
-        "jit", "permissions", "paths", "modules", "cgroup", "seesThreadStarts", "waitKillable", "recording",
+        "profileName", "profileVersion", "profileDigest", "traps", "checks", "unknown", "depth", "onLimit", "actions", "complainUntil",
+        "givers", "jit", "permissions", "paths", "modules", "cgroup", "seesThreadStarts", "waitKillable", "recording",
       ])
     guard try fields.integer("version") == formatVersion else { throw badPlan("it is of another version") }
     id = try fields.text("id")
@@ -149,6 +150,7 @@ extension Plan {
     mode = try fields.choice("mode")
     profileName = try fields.text("profileName")
     profileVersion = try fields.text("profileVersion")
+    profileDigest = try fields.text("profileDigest")
     traps = try fields.list("traps").map { trap throws(Refusal) in try ResolvedTrap(trap) }
     checks = [:]
     let checkFields = try PlanFields(fields["checks"], "checks", Profile.checkNames)

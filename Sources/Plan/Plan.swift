@@ -17,6 +17,8 @@ package struct Plan: Equatable, Sendable {
   package var mode: Mode
   package var profileName: String
   package var profileVersion: String
+  /// Of the profile's canonical form, as `callgatectl profile list` prints it.
+  package var profileDigest: String
   /// One a system call.
   package var traps: [ResolvedTrap]
   /// Every check has an entry.
@@ -46,7 +48,8 @@ package struct Plan: Equatable, Sendable {
 
   package init(
     id: String, bundle: String, paths: StatePaths, runtimeProcess: Int32?, runtime: RuntimeKind, mode: Mode, profile: Profile,
-    givers: [String: String] = [:], traps: [ResolvedTrap], cgroup: String? = nil, waitKillable: Bool, recording: RecordingPlan? = nil
+    profileDigest: String, givers: [String: String] = [:], traps: [ResolvedTrap], cgroup: String? = nil, waitKillable: Bool,
+    recording: RecordingPlan? = nil
   ) {
     self.id = id
     self.bundle = bundle
@@ -58,6 +61,7 @@ package struct Plan: Equatable, Sendable {
     self.mode = mode
     profileName = profile.name
     profileVersion = profile.version
+    self.profileDigest = profileDigest
     self.traps = traps
     checks = profile.checks.mapValues(\.setting)
     unknown = profile.unknown

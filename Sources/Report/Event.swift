@@ -23,6 +23,10 @@ package struct Event: Equatable, Sendable {
   /// Container or run.
   package var container: String
   package var profile: String
+  /// Empty where the record is of a version that did not tell.
+  package var profileVersion: String
+  /// As `callgatectl profile list` prints it; empty as above.
+  package var profileDigest: String
   package var outcome: Outcome
   package var code: Code
   package var process: UInt32
@@ -70,14 +74,17 @@ package struct Event: Equatable, Sendable {
   }
 
   package init(
-    id: String, time: Int64, container: String, profile: String, outcome: Outcome, code: Code, process: UInt32, thread: UInt32,
-    command: String, syscall: String, arguments: String, because: String, marks: [Mark], frames: [Line], below: [Line] = [], rule: String,
+    id: String, time: Int64, container: String, profile: String, profileVersion: String = "", profileDigest: String = "",
+    outcome: Outcome, code: Code, process: UInt32, thread: UInt32, command: String, syscall: String, arguments: String, because: String,
+    marks: [Mark], frames: [Line], below: [Line] = [], rule: String,
     suppressed: Int
   ) {
     self.id = id
     self.time = time
     self.container = container
     self.profile = profile
+    self.profileVersion = profileVersion
+    self.profileDigest = profileDigest
     self.outcome = outcome
     self.code = code
     self.process = process

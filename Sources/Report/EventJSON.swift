@@ -7,6 +7,7 @@ extension Event {
     .object([
       JSONMember("id", .string(id)), JSONMember("time", .string(timestamp(time))), JSONMember("ms", .integer(time)),
       JSONMember("container", .string(container)), JSONMember("profile", .string(profile)),
+      JSONMember("profileVersion", .string(profileVersion)), JSONMember("profileDigest", .string(profileDigest)),
       JSONMember("outcome", .string(outcome.text)), JSONMember("code", .string(code.rawValue)),
       JSONMember("pid", .integer(process)), JSONMember("tid", .integer(thread)), JSONMember("comm", .string(command)),
       JSONMember("syscall", .string(syscall)), JSONMember("arguments", .string(arguments)),
@@ -37,9 +38,9 @@ extension Event {
       let frames = json["frames"]?.elements, let below = json["below"]?.elements
     else { return nil }
     self.init(
-      id: id, time: time, container: container, profile: profile, outcome: outcome, code: code, process: process, thread: thread,
-      command: command, syscall: syscall, arguments: arguments, because: because, marks: [], frames: [], rule: rule,
-      suppressed: suppressed)
+      id: id, time: time, container: container, profile: profile, profileVersion: text("profileVersion") ?? "",
+      profileDigest: text("profileDigest") ?? "", outcome: outcome, code: code, process: process, thread: thread, command: command,
+      syscall: syscall, arguments: arguments, because: because, marks: [], frames: [], rule: rule, suppressed: suppressed)
     for mark in marks {
       guard let frame: Int = mark["frame"]?.integer(), let check = mark["check"]?.text, let because = mark["because"]?.text
       else { return nil }

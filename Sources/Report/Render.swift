@@ -34,7 +34,7 @@ extension Event {
     for mark in marks where mark.because != because {
       lines.append("  also     \(mark.check): \(mark.because)")
     }
-    lines.append("  profile  \(profile): \(rule)")
+    lines.append("  profile  \(identified(profile, profileVersion, profileDigest)): \(rule)")
     if suppressed > 0 { lines.append("  note     \(suppressed) more events of this container were counted, not written") }
     return lines.joined(separator: "\n")
   }
@@ -50,6 +50,13 @@ extension Event {
   }
 
   private var label: String { marks.first?.check ?? "callgate" }
+}
+
+/// `default 1.0.0 (sha256:eb719c91afda…)`, as far as it is known; `--json` has the whole digest.
+func identified(_ profile: String, _ version: String, _ digest: String) -> String {
+  var text = version.isEmpty ? profile : "\(profile) \(escaped(version))"
+  if !digest.isEmpty { text += " (\(digest.prefix(19))…)" }
+  return text
 }
 
 /// Mangled names run to hundreds of characters; a table is read by its columns. `--json` has them whole.

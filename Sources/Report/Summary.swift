@@ -10,13 +10,20 @@ package struct Summary: Equatable, Sendable {
   /// Container or run.
   package var container: String
   package var profile: String
+  /// As an event's.
+  package var profileVersion: String
+  package var profileDigest: String
   package var counts: Counts
 
-  package init(id: String, time: Int64, container: String, profile: String, counts: Counts) {
+  package init(
+    id: String, time: Int64, container: String, profile: String, profileVersion: String = "", profileDigest: String = "", counts: Counts
+  ) {
     self.id = id
     self.time = time
     self.container = container
     self.profile = profile
+    self.profileVersion = profileVersion
+    self.profileDigest = profileDigest
     self.counts = counts
   }
 
@@ -27,6 +34,7 @@ package struct Summary: Equatable, Sendable {
     .object([
       JSONMember("id", .string(id)), JSONMember("time", .string(timestamp(time))), JSONMember("ms", .integer(time)),
       JSONMember("container", .string(container)), JSONMember("profile", .string(profile)),
+      JSONMember("profileVersion", .string(profileVersion)), JSONMember("profileDigest", .string(profileDigest)),
       JSONMember("outcome", .string(Summary.outcome)), JSONMember("counts", counts.json),
     ])
   }
@@ -36,12 +44,14 @@ package struct Summary: Equatable, Sendable {
     guard json["outcome"]?.text == Summary.outcome, let id = json["id"]?.text, let time: Int64 = json["ms"]?.integer(),
       let container = json["container"]?.text, let profile = json["profile"]?.text, let counts = json["counts"].flatMap(Counts.init(json:))
     else { return nil }
-    self.init(id: id, time: time, container: container, profile: profile, counts: counts)
+    self.init(
+      id: id, time: time, container: container, profile: profile, profileVersion: json["profileVersion"]?.text ?? "",
+      profileDigest: json["profileDigest"]?.text ?? "", counts: counts)
   }
 
   /// The counts as a person reads them:
   ///
-  ///     container web   profile default   2026-11-22T18:54:05Z
+  ///     container web   profile default 1.0.0 (sha256:eb719c91afda…)   2026-11-22T18:54:05Z
   ///       calls     1204: 1203 allowed, 1 denied
   ///       stacks    1204 inspected, 15310 frames: cfi 14106
   package func rendered() -> String {
@@ -49,7 +59,7 @@ package struct Summary: Equatable, Sendable {
       (counts.allowed, "allowed"), (counts.audited, "audited"), (counts.denied, "denied"), (counts.unjudged, "could not be judged"),
       (counts.withdrawn, "taken back by their caller"),
     ].filter { $0.0 > 0 }.map { "\($0) \($1)" }
-    var lines = ["container \(escaped(container))   profile \(profile)   \(timestamp(time))"]
+    var lines = ["container \(escaped(container))   profile \(identified(profile, profileVersion, profileDigest))   \(timestamp(time))"]
     lines.append("  calls     \(counts.calls)" + (outcomes.isEmpty ? "" : ": \(outcomes.joined(separator: ", "))"))
     func add(_ label: String, _ before: String, _ named: [String: UInt64]) {
       guard !named.isEmpty else { return }

@@ -1,6 +1,6 @@
 package import Diagnostics
 internal import Kernel
-package import Profile
+internal import Profile
 
 /// Where settings and profiles lie, as the place of the running program decides; no environment variable has a say, because the
 /// runtime runs as root on behalf of others.
@@ -74,56 +74,18 @@ package struct Locations: Equatable, Sendable {
     }
     return names.sorted()
   }
-
-  /// The profile called `name`, from the first directory that has it, with what it extends. The name inside the file must be the same.
-  package func readProfile(_ name: String) throws(Refusal) -> ResolvedProfile {
-    guard Profile.isName(name) else {
-      throw Refusal(.badProfile, "'\(name)' is no profile name: lower-case letters, digits and '-' only, never a path")
-    }
-    guard let (bytes, file) = try findProfile(name) else {
-      let installed = try installedProfiles()
-      throw Refusal(
-        .profileNotInstalled, "profile '\(name)' is not installed",
-        hint: "installed: \(installed.isEmpty ? "none" : installed.joined(separator: ", ")). See: callgatectl profile list")
-    }
-    let resolved = try ResolvedProfile(parsing: bytes, file: file) { parent throws(Refusal) in try findProfile(parent) }
-    guard resolved.profile.name == name else {
-      throw Refusal(.badProfile, "\(file): metadata.name is '\(resolved.profile.name)': it must be the file's name")
-    }
-    return resolved
-  }
-
-  /// The profile called `name` as it takes effect on this host: never looser than the configured baseline.
-  package func effectiveProfile(_ name: String, under settings: Settings) throws(Refusal) -> ResolvedProfile {
-    let profile = try readProfile(name)
-    guard let baseline = settings.baseline else { return profile }
-    let strictest: ResolvedProfile
-    do throws(Refusal) { strictest = try readProfile(baseline) } catch {
-      throw Refusal(error.code, "cannot read the baseline '\(baseline)' (policy.baseline): \(error.message)", hint: error.hint)
-    }
-    return try profile.within(strictest)
-  }
-
-  /// A profile's bytes and its file, from the first directory that has it; nil where none does.
-  package func findProfile(_ name: String) throws(Refusal) -> (bytes: [UInt8], file: String)? {
-    for directory in profiles {
-      let file = "\(directory)/\(name).yaml"
-      if let bytes = try optional({ () throws(SyscallError) in try readFile(file, limit: 256 << 10) }) { return (bytes, file) }
-    }
-    return nil
-  }
 }
 
 /// Nil where the file does not exist, a refusal where it does and cannot be read.
-private func optional<Value>(_ body: () throws(SyscallError) -> Value) throws(Refusal) -> Value? {
+func optional<Value>(_ body: () throws(SyscallError) -> Value) throws(Refusal) -> Value? {
   do throws(SyscallError) { return try body() } catch {
     if error.isNotFound { return nil }
     throw Refusal(.badConfiguration, error.plain)
   }
 }
 
-/// EACCES for a settings file that anybody may write: it would decide which program runs as root.
-private func refuseWorldWritable(_ file: String) throws(SyscallError) {
+/// EACCES for a file that anybody may write: it would decide which program runs as root, or who is believed.
+func refuseWorldWritable(_ file: String) throws(SyscallError) {
   if try identity(of: file).mode & 0o002 != 0 {
     throw SyscallError("trust a file that anybody may write", errno: 13, subject: file)
   }

@@ -14,13 +14,23 @@ package struct Settings: Equatable, Sendable {
   package var mode = Mode.enforce
   /// `policy.baseline`: the profile that no untrusted container's is looser than; nil for none.
   package var baseline: String?
+  /// `policy.signatures`: what a profile without one is worth.
+  package var signatures = SignaturePolicy.optional
 
   package init() {}
 }
 
+/// A signature that is there and wrong is refused under either.
+package enum SignaturePolicy: String, CaseIterable, Sendable {
+  /// A profile needs none.
+  case optional
+  /// A profile that did not come with the programs needs one.
+  case required
+}
+
 extension Settings {
   private static let topKeys = ["runtimes", "policy"]
-  private static let policyKeys = ["default", "profile", "mode", "baseline"]
+  private static let policyKeys = ["default", "profile", "mode", "baseline", "signatures"]
 
   /// Lays what one file says over what was said before; a key it does not name stays as it was.
   package mutating func apply(_ text: String, file: String) throws(Refusal) {
@@ -55,6 +65,12 @@ extension Settings {
         throw source.refuse(key, "\(name) must be 'enforce' or 'audit', not '\(word)'")
       }
       mode = known
+    case "signatures":
+      let word = try source.text(policy[key], key, name)
+      guard let known = SignaturePolicy(rawValue: word) else {
+        throw source.refuse(key, "\(name) must be 'optional' or 'required', not '\(word)'")
+      }
+      signatures = known
     default: throw source.refuse(key, "unknown key '\(name)'\(suggestion(for: key, among: Settings.policyKeys))")
     }
   }

@@ -113,7 +113,9 @@ final class Journal {
   /// What the container's calls came to in all, when it has ended.
   func write(_ counts: Counts) {
     let now = wallMilliseconds()
-    let summary = Summary(id: log.nextID(at: now), time: now, container: plan.id, profile: plan.profileName, counts: counts)
+    let summary = Summary(
+      id: log.nextID(at: now), time: now, container: plan.id, profile: plan.profileName, profileVersion: plan.profileVersion,
+      profileDigest: plan.profileDigest, counts: counts)
     do throws(SyscallError) {
       try log.write(summary)
     } catch {
@@ -133,8 +135,9 @@ final class Journal {
   private func blank(_ outcome: Event.Outcome, _ code: Code, thread: UInt32, syscall: String) -> Event {
     let now = wallMilliseconds()
     return Event(
-      id: log.nextID(at: now), time: now, container: plan.id, profile: plan.profileName, outcome: outcome, code: code, process: thread,
-      thread: thread, command: "", syscall: syscall, arguments: "", because: "", marks: [], frames: [], rule: "", suppressed: 0)
+      id: log.nextID(at: now), time: now, container: plan.id, profile: plan.profileName, profileVersion: plan.profileVersion,
+      profileDigest: plan.profileDigest, outcome: outcome, code: code, process: thread, thread: thread, command: "", syscall: syscall,
+      arguments: "", because: "", marks: [], frames: [], rule: "", suppressed: 0)
   }
 
   private func commandName(of process: UInt32) -> String {

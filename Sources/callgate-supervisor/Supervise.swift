@@ -72,6 +72,7 @@ private func isOurs(_ plan: Plan) -> Bool {
 private func describe(_ plan: Plan, _ inspector: Inspector) -> JSONValue {
   .object([
     JSONMember("id", .string(plan.id)), JSONMember("profile", .string(plan.profileName)),
+    JSONMember("profileVersion", .string(plan.profileVersion)), JSONMember("profileDigest", .string(plan.profileDigest)),
     JSONMember("supervisor", .integer(processID)), JSONMember("inspector", .integer(inspector.pid)),
     JSONMember("since", .integer(wallMilliseconds())),
   ])

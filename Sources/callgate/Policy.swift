@@ -15,7 +15,8 @@ struct UntrustedContainer {
   /// The bytes of `configFile`.
   let configBytes: [UInt8]
   let bundle: Bundle
-  let profileName: String
+  /// A name, or NAME@DIGEST.
+  let profile: String
   let mode: Mode
   /// The recording that it asks for.
   let recording: String?
@@ -52,7 +53,7 @@ struct UntrustedContainer {
       throw Refusal(.badArguments, "an untrusted container cannot be restored: a checkpoint holds no listener to supervise it by")
     }
     try refuseLoosening(annotations)
-    profileName = request.profile ?? settings.profile
+    profile = request.profile ?? settings.profile
     mode = try strictest(request.mode, settings.mode)
     recording = request.record
   }

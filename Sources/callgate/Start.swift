@@ -1,4 +1,5 @@
 import Diagnostics
+import Digests
 import Filter
 import JSON
 import Kernel
@@ -14,8 +15,8 @@ private let waitKillable = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"
 func start(
   _ container: UntrustedContainer, _ locations: Locations, _ settings: Settings, _ runtime: Runtime
 ) throws(Refusal) -> Never {
-  let resolved = try locations.effectiveProfile(container.profileName, under: settings)
-  var profile = resolved.profile
+  let effective = try locations.effectiveProfile(container.profile, under: settings)
+  var profile = effective.resolved.profile
   let recorded = try RecordingStore.own().recording(of: container.id, asked: container.recording, changing: &profile)
   let original = try Original(container)
   let base = try original.bundle.seccomp() ?? .none
@@ -30,7 +31,8 @@ func start(
 
   let plan = Plan(
     id: container.id, bundle: container.bundleDirectory, paths: paths, runtimeProcess: processID, runtime: runtime.kind,
-    mode: recorded?.isAudited == true ? .audit : container.mode, profile: profile, givers: resolved.givers,
+    mode: recorded?.isAudited == true ? .audit : container.mode, profile: profile, profileDigest: effective.digest,
+    givers: effective.resolved.givers,
     traps: try resolve(profile), cgroup: container.bundle.cgroupName, waitKillable: merged.flags.contains(waitKillable),
     recording: recorded?.plan)
   let supervision = try startSupervisor(plan)

@@ -17,7 +17,7 @@ struct Run: ParsableCommand {
       status, or by the same signal. It gains no privileges by set-user-ID files (no_new_privs).
       """)
 
-  @Option(help: "The profile; the configuration's policy.profile by default.") var profile: String?
+  @Option(help: "The profile, NAME or NAME@DIGEST; the configuration's policy.profile by default.") var profile: String?
   @Option(help: "Record the ways to its system calls under this name; see callgatectl record.") var record: String?
   @Argument(parsing: .captureForPassthrough, help: "The command and its arguments.") var command: [String]
 
@@ -34,7 +34,7 @@ struct Run: ParsableCommand {
     let locations = try Locations.own()
     let settings = try locations.readSettings()
     let chosen = try locations.effectiveProfile(profile ?? settings.profile, under: settings)
-    let program = try compileStandalone(chosen.profile)
+    let program = try compileStandalone(chosen.resolved.profile)
     let plan = try commandPlan(chosen, mode: settings.mode, recording: record)
     let supervision = try startSupervisor(plan)
 

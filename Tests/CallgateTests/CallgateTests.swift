@@ -257,3 +257,63 @@ func `a refusal leaves nothing behind and tells the engine once`(annotations: St
   #expect(passed["potentiallyUnsafeConfigAnnotations"] == .array([.string("a."), .string("dev.callgate.")]))
   #expect(outcome.error.isEmpty)
 }
+
+// MARK: pinned and signed profiles
+
+/// What the refusal of a wrong pin says of the installed profile.
+private func installedDigest(_ installation: Installation) throws -> String {
+  let zeros = String(repeating: "0", count: 64)
+  try installation.config(annotations: #"\#(untrusted),"dev.callgate.profile":"default@sha256:\#(zeros)""#)
+  let before = installation.calls
+  let outcome = try installation.callgate(["create", "--bundle", ".", "other-\(installation.id)"])
+  #expect(outcome.status == 1 && installation.calls == before)
+  #expect(outcome.error.contains("CG2010") && outcome.error.contains("not sha256:\(zeros)"), "\(outcome.error)")
+  let digest = outcome.error.split { " ,".contains($0) }.first { $0.hasPrefix("sha256:") && !$0.hasSuffix(zeros) }
+  return String(try #require(digest))
+}
+
+@Test func `a container starts under the profile that it is pinned to, and under no other`() throws {
+  let installation = try Installation()
+  let digest = try installedDigest(installation)
+  try installation.config(annotations: #"\#(untrusted),"dev.callgate.profile":"default@\#(digest)""#)
+  let outcome = try installation.callgate(["create", "--bundle", ".", installation.id])
+  #expect(outcome.status == 0, "\(outcome.error)")
+  #expect(installation.calls != nil)
+
+  // A comment changes nothing, a setting does.
+  let text = try installation.read("etc/callgate/profiles/default.yaml")
+  try installation.write("etc/callgate/profiles/default.yaml", "# a comment\n" + text)
+  #expect(try installedDigest(installation) == digest)
+  try installation.write("etc/callgate/profiles/default.yaml", text.replacing("call: enforce", with: "call: audit"))
+  #expect(try installedDigest(installation) != digest)
+}
+
+@Test(arguments: ["default@", "default@latest", "default@sha256:00", "@sha256:", "default@sha256:\(String(repeating: "A", count: 64))"])
+func `a malformed pin starts nothing`(profile: String) throws {
+  let installation = try Installation()
+  try installation.config(annotations: #"\#(untrusted),"dev.callgate.profile":"\#(profile)""#)
+  let outcome = try installation.callgate(["run", "--bundle", ".", installation.id])
+  #expect(outcome.status == 1 && installation.calls == nil && outcome.error.contains("CG2010"), "\(outcome.error)")
+}
+
+@Test func `an unsigned profile starts nothing where signatures are required`() throws {
+  let installation = try Installation(settings: "")
+  let config = try installation.read("etc/callgate/config.toml")
+  try installation.write("etc/callgate/config.toml", config + "policy.signatures = 'required'\n")
+  try installation.config(annotations: untrusted)
+  let outcome = try installation.callgate(["create", "--bundle", ".", installation.id])
+  #expect(outcome.status == 1 && installation.calls == nil && outcome.error.contains("CG2012"), "\(outcome.error)")
+  // A trusted container has no profile.
+  try installation.config()
+  #expect(try installation.callgate(["create", "--bundle", ".", installation.id]).status == 0)
+}
+
+@Test(arguments: ["optional", "required"]) func `a profile with a wrong signature starts nothing`(policy: String) throws {
+  let installation = try Installation()
+  let config = try installation.read("etc/callgate/config.toml")
+  try installation.write("etc/callgate/config.toml", config + "policy.signatures = '\(policy)'\n")
+  try installation.write("etc/callgate/profiles/default.yaml.sig", String(repeating: "x", count: 64))
+  try installation.config(annotations: untrusted)
+  let outcome = try installation.callgate(["create", "--bundle", ".", installation.id])
+  #expect(outcome.status == 1 && installation.calls == nil && outcome.error.contains("CG2011"), "\(outcome.error)")
+}

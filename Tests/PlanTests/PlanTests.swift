@@ -14,7 +14,7 @@ private func plan(_ change: (inout Plan) -> Void = { _ in }) throws -> Plan {
     onViolation: .errno(13))
   var plan = Plan(
     id: "a \"quoted\" id", bundle: "/b", paths: try StatePaths(id: "x", root: "", in: root), runtimeProcess: 42, runtime: .runc,
-    mode: .audit, profile: profile,
+    mode: .audit, profile: profile, profileDigest: "sha256:00",
     traps: [
       ResolvedTrap(syscall: "execve", number: 59, condition: nil),
       ResolvedTrap(syscall: "mmap", number: 9, condition: Condition(argument: 2, mask: UInt64.max, relation: .allSet)),

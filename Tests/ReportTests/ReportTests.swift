@@ -7,8 +7,9 @@ import Wire
 @Suite struct ReportTests {
   private var event: Event {
     Event(
-      id: "018f", time: 1_792_695_245_000, container: "web", profile: "default", outcome: .killed, code: .call, process: 4711,
-      thread: 4712, command: "nginx", syscall: "execve", arguments: "\"/bin/sh\"",
+      id: "018f", time: 1_792_695_245_000, container: "web", profile: "default", profileVersion: "1.0.0",
+      profileDigest: "sha256:0123456789abcdef", outcome: .killed, code: .call, process: 4711, thread: 4712, command: "nginx",
+      syscall: "execve", arguments: "\"/bin/sh\"",
       because: "frame 1, which returns to nginx+0x1a2c0 (parse_header+9), does not follow a call",
       marks: [
         Event.Mark(frame: 1, check: "call", because: "frame 1, which returns to nginx+0x1a2c0 (parse_header+9), does not follow a call")
@@ -31,9 +32,18 @@ import Wire
         because  frame 1, which returns to nginx+0x1a2c0 (parse_header+9), does not follow a call
         stack    #0   libc.so.6+0xe0d7b  execve+11       ok
                  #1   nginx+0x1a2c0      parse_header+9  CALL
-        profile  default: call = enforce
+        profile  default 1.0.0 (sha256:0123456789ab…): call = enforce
       """
     #expect(event.rendered() == expected)
+  }
+
+  @Test func `a record that tells neither version nor digest is still read`() throws {
+    var json = event.json
+    json["profileVersion"] = nil
+    json["profileDigest"] = nil
+    let old = try #require(Event(json: json))
+    #expect(old.profileVersion.isEmpty && old.profileDigest.isEmpty)
+    #expect(old.rendered().hasSuffix("  profile  default: call = enforce"))
   }
 
   @Test func `what lies below the stack pointer is shown as a trail`() throws {

@@ -2,6 +2,7 @@ import Diagnostics
 import Foundation
 import Profile
 import Settings
+import Signatures
 import Testing
 
 private func settings(_ text: String) throws(Refusal) -> Settings {
@@ -120,5 +121,114 @@ private func profile(_ name: String) -> String {
     #expect(throws: Refusal.self) { try locations.readProfile("../web") }
     let renamed = #expect(throws: Refusal.self) { try locations.readProfile("other") }
     #expect(renamed?.message.contains("metadata.name is 'different'") == true)
+  }
+}
+
+// MARK: signatures
+
+@Test func `signatures are optional unless they are required`() throws {
+  var settings = Settings()
+  #expect(settings.signatures == .optional)
+  try settings.apply("policy.signatures = 'required'", file: "c.toml")
+  #expect(settings.signatures == .required)
+  let refusal = #expect(throws: Refusal.self) { try settings.apply("[policy]\nsignatures = 'maybe'", file: "c.toml") }
+  #expect(refusal?.message == "c.toml:2: policy.signatures must be 'optional' or 'required', not 'maybe'")
+}
+
+private let key = Result { try SecretKey.make() }
+
+/// An installation that trusts one key, with `web` in its own directory and `default` as it is shipped.
+private func withSignedPrefix(_ policy: String, signed: Bool = true, _ body: (Locations, URL) throws -> Void) throws {
+  let key = try key.get()
+  try withPrefix([
+    "etc/callgate/config.toml": "policy.signatures = '\(policy)'", "etc/callgate/keys/release.pem": key.publicKey.pem,
+    "etc/callgate/keys/README": "no key", "etc/callgate/profiles/web.yaml": profile("web"),
+    "share/callgate/profiles/default.yaml": profile("default"),
+  ]) { locations, prefix throws in
+    let signature = prefix.appending(path: "etc/callgate/profiles/web.yaml.sig")
+    if signed { try Data(try key.signature(of: Array(profile("web").utf8))).write(to: signature) }
+    try body(locations, prefix)
+  }
+}
+
+private func append(_ text: String, to file: URL) throws {
+  let bytes = try Data(contentsOf: file)
+  try (bytes + Data(text.utf8)).write(to: file)
+}
+
+@Test(arguments: ["optional", "required"]) func `a signed profile names its key, and a changed one is refused`(policy: String) throws {
+  try withSignedPrefix(policy) { locations, prefix throws in
+    let installed = try locations.installedProfile("web", under: try locations.readSettings())
+    #expect(installed.files.map(\.signers) == [["release.pem"]])
+    try append("# a word\n", to: prefix.appending(path: "etc/callgate/profiles/web.yaml"))
+    let refusal = #expect(throws: Refusal.self) { try locations.readProfile("web") }
+    #expect(refusal?.code == .badSignature && refusal?.hint == "trusted are: release.pem")
+  }
+}
+
+@Test func `without a signature only a shipped profile will do where one is required`() throws {
+  try withSignedPrefix("optional", signed: false) { locations, _ throws in #expect(try locations.readProfile("web").profile.name == "web") }
+  try withSignedPrefix("required", signed: false) { locations, prefix throws in
+    let refusal = #expect(throws: Refusal.self) { try locations.readProfile("web") }
+    #expect(refusal?.code == .notSigned)
+    #expect(try locations.readProfile("default").profile.name == "default")
+    // Not where anybody may have written it.
+    let shipped = prefix.appending(path: "share/callgate/profiles/default.yaml").path
+    try FileManager.default.setAttributes([.posixPermissions: 0o666], ofItemAtPath: shipped)
+    #expect(throws: Refusal.self) { try locations.readProfile("default") }
+  }
+}
+
+@Test func `a shipped profile's signature is verified where it has one`() throws {
+  try withSignedPrefix("optional") { locations, prefix throws in
+    try Data(repeating: 1, count: 64).write(to: prefix.appending(path: "share/callgate/profiles/default.yaml.sig"))
+    let refusal = #expect(throws: Refusal.self) { try locations.readProfile("default") }
+    #expect(refusal?.code == .badSignature)
+  }
+}
+
+@Test func `a profile that takes a shipped one's place needs a signature`() throws {
+  try withSignedPrefix("required") { locations, prefix throws in
+    try Data(profile("default").utf8).write(to: prefix.appending(path: "etc/callgate/profiles/default.yaml"))
+    let refusal = #expect(throws: Refusal.self) { try locations.readProfile("default") }
+    #expect(refusal?.code == .notSigned)
+  }
+}
+
+@Test func `every signature that is there has to be right`() throws {
+  try withSignedPrefix("optional") { locations, prefix throws in
+    try Data("untrusted comment: x\n".utf8).write(to: prefix.appending(path: "etc/callgate/profiles/web.yaml.minisig"))
+    let refusal = #expect(throws: Refusal.self) { try locations.readProfile("web") }
+    #expect(refusal?.code == .badSignature && refusal?.message.contains("web.yaml.minisig") == true)
+  }
+}
+
+@Test(arguments: ["etc/callgate/keys/release.pem", "etc/callgate/keys"]) func `keys that anybody may write are refused`(place: String)
+  throws
+{
+  try withSignedPrefix("optional") { locations, prefix throws in
+    try FileManager.default.setAttributes([.posixPermissions: 0o777], ofItemAtPath: prefix.appending(path: place).path)
+    #expect(throws: Refusal.self) { try locations.readProfile("web") }
+    // Nobody asks for keys where nothing is signed.
+    #expect(try locations.readProfile("default").profile.name == "default")
+  }
+}
+
+@Test func `a key that is none is not passed over`() throws {
+  try withSignedPrefix("optional") { locations, prefix throws in
+    try Data(try key.get().pem.utf8).write(to: prefix.appending(path: "etc/callgate/keys/secret.pem"))
+    let refusal = #expect(throws: Refusal.self) { try locations.readProfile("web") }
+    #expect(refusal?.code == .badKey && refusal?.message.contains("not a public key") == true)
+  }
+}
+
+@Test func `a profile can be asked for by its digest`() throws {
+  try withSignedPrefix("required") { locations, _ throws in
+    let settings = try locations.readSettings()
+    let zeros = String(repeating: "0", count: 64)
+    let refusal = #expect(throws: Refusal.self) { try locations.installedProfile("web@sha256:\(zeros)", under: settings) }
+    #expect(refusal?.code == .otherDigest)
+    let told = try #require(refusal?.message.split(separator: " ").first { $0.hasPrefix("sha256:") }?.dropLast())
+    #expect(try locations.installedProfile("web@\(told)", under: settings).profile.name == "web")
   }
 }

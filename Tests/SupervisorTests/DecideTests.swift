@@ -16,7 +16,7 @@ import Wire
     let root = StatePaths.Environment(isRoot: true, runtimeDirectory: nil, stateHome: nil, home: nil)
     return Plan(
       id: "x", bundle: "", paths: try StatePaths(id: "x", root: "", in: root), runtimeProcess: nil, runtime: .crun, mode: mode,
-      profile: profile, traps: [], waitKillable: false)
+      profile: profile, profileDigest: "", traps: [], waitKillable: false)
   }
 
   private func finding(_ violations: [(Check, Reason)] = [], unknown: Reason? = nil) -> Finding {

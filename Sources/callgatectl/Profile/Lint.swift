@@ -27,7 +27,7 @@ extension ProfileCommand {
     func run() throws {
       let locations = try Locations.own()
       let context = LintContext(syscalls: callNames.values.sorted(), secondsSince1970: wallMilliseconds() / 1000) { name throws(Refusal) in
-        try locations.findProfile(name)
+        try locations.verifiedProfile(name)
       }
       let named = profiles.isEmpty ? try locations.installedProfiles().map { ProfileSource(argument: $0) } : profiles
       var findings: [LintFinding] = []

@@ -15,7 +15,7 @@ struct ProfileSource: ExpressibleByArgument, Equatable {
   /// The text, and the file as messages name it.
   func read(_ locations: Locations) throws -> (bytes: [UInt8], file: String) {
     if isFile { return (try readProfileFile(word), word) }
-    guard Profile.isName(word), let found = try locations.findProfile(word) else {
+    guard Profile.isName(word), let found = try locations.verifiedProfile(word) else {
       throw Refusal(
         .profileNotInstalled, "profile '\(word)' is not installed",
         hint: "installed: \(try locations.installedProfiles().joined(separator: ", ")); a file is named with a '/' or its .yaml")
@@ -25,7 +25,7 @@ struct ProfileSource: ExpressibleByArgument, Equatable {
 
   func resolve(_ locations: Locations) throws -> ResolvedProfile {
     let (bytes, file) = try read(locations)
-    return try ResolvedProfile(parsing: bytes, file: file) { name throws(Refusal) in try locations.findProfile(name) }
+    return try ResolvedProfile(parsing: bytes, file: file) { name throws(Refusal) in try locations.verifiedProfile(name) }
   }
 
   /// With the configured baseline laid under it.

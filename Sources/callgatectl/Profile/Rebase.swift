@@ -37,7 +37,8 @@ struct ProfileRebase: ParsableCommand {
     let text = rebase.document.text
     try orFail {
       // What the format refuses is nobody's profile.
-      _ = try ResolvedProfile(parsing: Array(text.utf8), file: file) { parent throws(Refusal) in try Locations.own().findProfile(parent) }
+      _ = try ResolvedProfile(parsing: Array(text.utf8), file: file) { parent throws(Refusal) in try Locations.own().verifiedProfile(parent)
+      }
       guard let target = inPlace ? file : output else { return print(text, terminator: "") }
       do throws(SyscallError) { try replaceFile(target, with: Array(text.utf8)) } catch { throw Refusal(.badProfile, error.plain) }
       let carried = rebase.changes.count { $0.new != nil }
@@ -50,7 +51,7 @@ struct ProfileRebase: ParsableCommand {
   private func rebased() throws -> (Rebase, file: String) {
     let locations = try Locations.own()
     let profile = try locations.readProfile(name).profile
-    guard let (bytes, file) = try locations.findProfile(name) else {
+    guard let (bytes, file) = try locations.verifiedProfile(name) else {
       throw Refusal(.profileNotInstalled, "profile '\(name)' is not installed")
     }
     let drift = try withImageRoot(image) { root in try callgatectl.drift(of: profile, in: root) }
