@@ -48,7 +48,7 @@ extension Code {
     case .canary: "a stack frame lost the canary that its function had put there"
     case .signal: "a signal frame is not one that the kernel made, or a sensitive call was made from a handler"
     case .lineage: "the outer end of the thread's stack is not what it was at an earlier system call"
-    case .path: "the profile lists the ways that lead to this system call, and this is none of them"
+    case .path: "the profile lists the ways that lead to this system call, and this is none of them, or one that it denies"
     case .unknownFrame: "the stack could not be judged to its base"
     }
   }
@@ -120,14 +120,14 @@ extension Code {
       "\(Code.treatAsAttack); a tracer that rewrites system calls (proot, strace --inject) makes calls that the code never asked for, too; "
         + "\(Code.reportCase)"
     case .path:
-      "if the way is legitimate, add it to `paths` of the profile; callgatectl why --last 1 shows the chain, in which a tail call leaves no "
+      "if the way is legitimate, add it to `paths` of the profile, or take out the chain with `deny`; callgatectl why --last 1 shows the chain, in which a tail call leaves no "
         + "frame"
     case .function, .call, .stack, .base, .residue, .canary, .lineage:
       "\(Code.treatAsAttack); \(Code.reportCase)"
     case .unknownFrame:
       "the event says why: code without unwind information, a file that cannot be read, or a stack of more frames than `depth` below "
-        + "`unknown`, which a profile for deep recursion can raise; set `noUnwindInfo` there to audit in a profile of its own if you accept "
-        + "what cannot be judged"
+        + "`unknown`, which a profile for deep recursion can raise; set `noUnwindInfo`, or for the depth `onLimit`, there to audit in a profile of its own if "
+        + "you accept what cannot be judged"
     }
   }
 

@@ -92,7 +92,7 @@ extension Reason {
       case .file, .malformed, .unsupported, .tooLarge: .badUnwindInfo
       case .unknownRegister(let number): .unknownRegister(number)
       case .unreadable: .unreadableStack
-      case .exhausted: .tooDeep
+      case .exhausted: .tooCostly
       }
   }
 }

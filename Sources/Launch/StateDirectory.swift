@@ -39,7 +39,11 @@ func claimStateDirectory(of plan: Plan) throws(Refusal) {
   guard goesSilent(plan.socketPath) else {
     throw Refusal(.stateDirectory, "a container '\(plan.id)' is already supervised", hint: "delete it first, or choose another id")
   }
-  do throws(SyscallError) { try emptyDirectory(plan.stateDirectory) } catch { throw Refusal(.stateDirectory, error.plain) }
+  do throws(SyscallError) {
+    // Its supervisor, which has just ended, may have taken it away meanwhile.
+    do throws(SyscallError) { try emptyDirectory(plan.stateDirectory) } catch { if !error.isNotFound { throw error } }
+    try makeDirectory(plan.stateDirectory, mode: 0o700)
+  } catch { throw Refusal(.stateDirectory, error.plain) }
 }
 
 /// Removes a container's directory, if it is there. It is flat.

@@ -120,6 +120,7 @@ extension Reason {
     case .unreadableStack: "unreadable stack"
     case .unreadableImage: "unreadable image"
     case .tooDeep: "too deep"
+    case .tooCostly: "too costly"
     case .undecodable: "undecodable"
     case .noRegisters: "no registers"
     case .undeclaredJIT: "undeclared runtime's code"

@@ -82,6 +82,7 @@ extension Finding {
     case .unreadableStack: "has a frame that could not be read"
     case .unreadableImage: "lies in a file that could not be read as an ELF image"
     case .tooDeep: "is one more than the profile's limit of frames"
+    case .tooCostly: "takes more work to judge than one inspection may do"
     case .undecodable: "lies in a function whose instructions could not be decoded"
     case .noRegisters: "came without registers"
     }

@@ -124,6 +124,8 @@ package enum Reason: Equatable, Sendable {
   case unreadableImage
   /// More frames than the limit.
   case tooDeep
+  /// Judging it would take more work than one inspection may.
+  case tooCostly
   /// The function's bytes do not decode from its start to the address.
   case undecodable
   /// The snapshot itself held too little (no registers).

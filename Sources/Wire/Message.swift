@@ -366,6 +366,7 @@ extension Reason {
     case .otherOutermostFrames: (40, 0)
     case .unlistedPath: (41, 0)
     case .deniedPath(let chain): (42, chain)
+    case .tooCostly: (43, 0)
     }
   }
 
@@ -423,6 +424,7 @@ extension Reason {
     case 40: self = .otherOutermostFrames
     case 41: self = .unlistedPath
     case 42: self = .deniedPath(operand)
+    case 43: self = .tooCostly
     default: return nil
     }
   }

@@ -39,6 +39,9 @@ enum Engine: String, CaseIterable, CustomTestStringConvertible {
     gate == .none ? Self.path(of: lowLevel) ?? lowLevel : folder + "/over-\(lowLevel)/bin/callgate"
   }
 
+  /// Where the callgate in front of the engine's runtime has its configuration.
+  var settings: String { folder + "/over-\(lowLevel)/etc/callgate" }
+
   private var program: [String] { [folder + (isPodman ? "/bin/podman" : "/bin/ctr")] }
 
   private func engine(_ gate: Gate) -> [String] { isPodman ? program + ["--runtime", runtime(gate)] : program }

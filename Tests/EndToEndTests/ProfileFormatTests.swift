@@ -50,9 +50,9 @@ extension EndToEnd {
       }
       """
 
-    private func program(_ folder: Folder) throws -> String {
+    private func program(_ folder: Folder, _ options: [String] = []) throws -> String {
       try folder.write("#define _GNU_SOURCE\n" + Self.source, to: "ways.c")
-      let made = try run(["gcc", "-O1", "-fno-optimize-sibling-calls", "-o", folder.file("ways"), folder.file("ways.c")])
+      let made = try run(["gcc", "-O1", "-fno-optimize-sibling-calls"] + options + ["-o", folder.file("ways"), folder.file("ways.c")])
       guard made.status == 0 else { throw Unexpected("ways.c does not compile: \(made)") }
       return folder.file("ways")
     }
@@ -145,6 +145,28 @@ extension EndToEnd {
       #expect(!folder.exists("made"))
       let record = try recent(installed)
       #expect(record.contains("→ container killed"), "\(record)")
+    }
+
+    @Test(arguments: Engine.allCases) func `kill-container ends a whole container`(_ engine: Engine) throws {
+      try engine.required()
+      try Callgate.required()
+      let folder = try Folder()
+      let ways = try program(folder, ["-static"])
+      let profile = "ends-\(Engine.freshName())"
+      let file = "\(engine.settings)/profiles/\(profile).yaml"
+      let spec = Self.spec(", onViolation: {action: kill-container}").replacingOccurrences(of: "libc:execve", with: "ways:*")
+      let head = "apiVersion: callgate.dev/v1alpha1\nkind: CallProfile\nmetadata: {name: \(profile), version: 1.0.0}\n"
+      try (head + "spec: \(spec)\n").write(toFile: file, atomically: true, encoding: .utf8)
+      defer { try? FileManager.default.removeItem(atPath: file) }
+      let marks = ["dev.callgate.profile=\(profile)"]
+      let script = "/shared/ways; setsid sleep 1000 & /shared/ways debug; echo survived; sleep 1000"
+      let name = Engine.freshName()
+      defer { engine.remove(name) }
+      let outcome = try run(
+        engine.run(["sh", "-c", script], as: name, .untrusted, annotations: marks, sharing: folder.path), within: 60)
+      #expect(!outcome.late && outcome.killed && outcome.output == "served\n", "\(outcome) \(ways)")
+      let record = try recent(try Installed())
+      #expect(record.contains("\(profile): path = enforce") && record.contains("→ container killed"), "\(record)")
     }
 
     @Test func `a kill of the process leaves the others alone`() throws {

@@ -109,7 +109,7 @@ func inspectTwice(_ snapshot: Snapshot, in space: Space, jit: JITMemory = JITMem
   check(first.violations.allSatisfy { Int($0.frame) < max(1, first.frames.count) }, "a violation's frame is listed")
   check(!first.isClean || first.end != nil, "a clean chain has an end")
   // What the first has read need not be paid for again, so that only one that was cut short may go on.
-  check(first == second || first.unknown?.reason == .tooDeep, "the same stack is judged the same way again")
+  check(first == second || first.unknown?.reason == .tooCostly, "the same stack is judged the same way again")
   let bytes = Message.finding(first).encode()
   check(bytes.count <= Message.limit, "a finding fits into a message")
   check(attempt { () throws(WireError) in try Message(decoding: bytes) } == .finding(first), "a finding comes back as it was")

@@ -107,7 +107,7 @@ import Wire
   // MARK: In a walk
 
   /// The chain of `SampleImage.chain`, whose file has no names: /sample, functions at 0x500040, 0x500020 and its entry.
-  private func finding(_ listed: [String]...) throws -> Finding {
+  private func finding(_ listed: [String]..., denied: [[String]] = []) throws -> Finding {
     let code = SampleImage.codeAddress
     let stackPointer = ArraySpace.startStack - 16 - 40
     let before = [UInt64](repeating: 0, count: Int((stackPointer - ArraySpace.stackStart) / 8))
@@ -119,7 +119,7 @@ import Wire
     snapshot.startStack = ArraySpace.startStack
     snapshot.threadPointer = 0x1000
     snapshot.borrowsMemory = false
-    return inspect(snapshot, in: &space, paths: Paths(chains: try listed.map(chain)))
+    return inspect(snapshot, in: &space, paths: Paths(chains: try listed.map(chain), denied: try denied.map(chain)))
   }
 
   @Test func `a walk is held against what the request lists`() throws {
@@ -132,5 +132,29 @@ import Wire
     #expect(module.violations == [Violation(check: .path, frame: 0, reason: .unlistedPath, detail: "sample:+0x500040")])
     let longer = try finding(["sample:+0x500040", "...", "sample:+0x500060"])
     #expect(longer.violations == [Violation(check: .path, frame: 2, reason: .unlistedPath, detail: "sample:+0x500000")])
+  }
+
+  @Test func `a way that is denied is denied whatever others allow, and the chain is told`() throws {
+    let denied = [["libc:*", "..."], ["sample:+0x500040", "...", "sample:+0x500020", "..."]]
+    for listed in [[], [["sample:+0x500040", "..."]]] {
+      let finding = listed.isEmpty ? try finding(denied: denied) : try finding(listed[0], denied: denied)
+      let detail = "sample:+0x500040, ..., sample:+0x500020, ..."
+      #expect(finding.violations == [Violation(check: .path, frame: 0, reason: .deniedPath(1), detail: detail)])
+    }
+    // Another way is open where none is listed, and has to be listed where one is.
+    let other = [["...", "sample:+0x500060", "..."]]
+    #expect(try finding(denied: other).isClean)
+    #expect(try finding(["libc:*"], denied: other).violations.map(\.reason) == [.unlistedPath])
+  }
+
+  @Test func `in a chain that is denied the dots stand for frames of any module`() throws {
+    let frames = [
+      PathFrame(modules: ["libc"], names: ["execve"]), PathFrame(modules: ["other"], names: ["f"]),
+      PathFrame(modules: ["app"], names: ["main"]),
+    ]
+    let chain = try chain(["libc:execve", "...", "app:main"])
+    #expect(firstDenied(of: frames, in: [chain]) == 0)
+    #expect(firstMismatch(of: frames, in: [chain]) == 1)
+    #expect(firstDenied(of: Array(frames.dropLast()), in: [chain]) == nil)
   }
 }

@@ -196,7 +196,7 @@ import Wire
     var space = space()
     var limits = Limits()
     limits.maxWork = 3
-    #expect(inspect(snapshot(), in: &space, limits: limits).unknown?.reason == .tooDeep)
+    #expect(inspect(snapshot(), in: &space, limits: limits).unknown?.reason == .tooCostly)
     #expect(inspect(snapshot(), in: &space).isClean)
   }
 

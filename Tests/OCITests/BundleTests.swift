@@ -133,3 +133,15 @@ func `annotations that reach the filter or the handler are refused`(key: String)
 func `annotations that do not are accepted`(key: String) throws {
   try refuseLoosening([(key: key, value: "1")])
 }
+
+@Test(
+  arguments: [
+    ("/machine.slice/libpod-1.scope", "libpod-1.scope"), ("/default/web", "web"), ("machine.slice:libpod:1f", "libpod-1f.scope"),
+    ("kubepods-pod1.slice:cri-containerd:1f", "cri-containerd-1f.scope"), ("system.slice::web", "web.scope"),
+    ("a.slice:x:web.slice", "web.slice"),
+    ("/", nil), ("", nil), (nil, nil),
+  ] as [(String?, String?)])
+func `the container's own cgroup is the last part of what its bundle says`(path: String?, name: String?) throws {
+  let member = path.map { #""cgroupsPath":"\#($0)""# } ?? ""
+  #expect(try bundle(#"{"linux":{\#(member)}}"#).cgroupName == name)
+}

@@ -28,8 +28,18 @@ private func plan(_ change: (inout Plan) -> Void = { _ in }) throws -> Plan {
     try plan(), try plan { $0.runtimeProcess = nil }, try plan { $0.actions.onViolation = .killProcess },
     try plan { $0.waitKillable = true },
     try plan { $0.checks["base"] = .off }, try plan { $0.traps = [] },
-    try plan { $0.jit = [.v8, .hotspot] },
     try plan { $0.recording = RecordingPlan(name: "web", file: "/r/web/1.jsonl", stopFile: "/r/web/stopped") },
+    try plan { $0.jit = [.v8, .hotspot] }, try plan { $0.cgroup = "libpod-1.scope" }, try plan { $0.onLimit = .off },
+    try plan { $0.complainUntil = 1_798_070_400 }, try plan { $0.givers = ["edge": "default"] },
+    try plan { $0.actions = ActionRules(onViolation: .audit, checks: ["edge": .killContainer], traps: ["execve": .errno(13)]) },
+    try plan { $0.actions.floor = ActionFloor(onViolation: .errno(1), checks: ["edge": .killProcess], traps: ["mmap": .audit]) },
+    try plan {
+      $0.paths = [
+        PathRule(
+          syscalls: ["execve"], chain: [.anyFrames, .function("system", of: "libc")], isDenied: true, onViolation: .killContainer,
+          reason: "no")
+      ]
+    },
     try plan {
       $0.paths = [PathRule(syscalls: ["execve"], chain: [.function("execve", of: "libc"), .anyFrames, .start(0x1a2c0, of: "nginx")])]
       $0.modules = [PathModule(name: "nginx", path: "/usr/sbin/nginx"), PathModule(name: "app", buildID: "00ff")]
@@ -47,6 +57,9 @@ private func plan(_ change: (inout Plan) -> Void = { _ in }) throws -> Plan {
   (#""jit":[]"#, #""jit":["v7"]"#), (#""jit":[]"#, #""jit":["v8","v8"]"#), (#""jit":[]"#, #""jit":null"#),
   (#""paths":[]"#, #""paths":[{"syscalls":["execve"],"chain":[]}]"#), (#""paths":[]"#, #""paths":[{"syscalls":["execve"]}]"#),
   (#""paths":[]"#, #""paths":[{"syscalls":["execve"],"chain":["libc"]}]"#), (#""modules":[]"#, #""modules":[{"name":"nginx"}]"#),
+  (#""onViolation":13"#, #""onViolation":"explode""#), (#""onViolation":13"#, #""onViolation":0"#), (#""floor":null"#, #""floor":{}"#),
+  (#""givers":{}"#, #""givers":{"edge":1}"#), (#""complainUntil":null"#, #""complainUntil":"never""#), (#""cgroup":null"#, #""cgroup":1"#),
+  (#""paths":[]"#, #""paths":[{"syscalls":["execve"],"chain":["libc:f"],"deny":1,"onViolation":null,"reason":null}]"#),
   ("{", ""),
 ])
 func `a plan that is not quite one is refused`(old: String, new: String) throws {

@@ -106,6 +106,29 @@ private func profile(_ name: String) -> String {
   }
 }
 
+@Test func `a profile is laid over the configured baseline, and without it none is read`() throws {
+  let strict = profile("strict").replacing("[execve]", with: "[execve, setuid]")
+  let mild = profile("web").replacing("{trap: [execve]}", with: "{trap: [execve], permit: [dlsym], onViolation: {action: audit}}")
+  try withPrefix([
+    "etc/callgate/config.toml": "[policy]\nbaseline = 'strict'", "share/callgate/profiles/strict.yaml": strict,
+    "etc/callgate/profiles/web.yaml": mild,
+    "share/callgate/profiles/child.yaml": profile("child").replacing("trap: [execve]", with: "extends: [web]"),
+  ]) { (locations, prefix) throws in
+    var settings = try locations.readSettings()
+    #expect(settings.baseline == "strict")
+    for name in ["web", "child"] {
+      let effective = try locations.effectiveProfile(name, under: settings)
+      #expect(effective.resolved.profile.name == name && effective.resolved.profile.traps.map(\.syscall) == ["execve", "setuid"])
+      #expect(effective.profile.permissions == [] && effective.profile.onViolation == .killProcess)
+      #expect(effective.origin(of: .trap("setuid"))?.profile == "strict")
+      #expect(effective.files.map(\.profile) == (name == "web" ? ["web", "strict"] : ["child", "web", "strict"]))
+    }
+    settings.baseline = "gone"
+    let refusal = #expect(throws: Refusal.self) { try locations.effectiveProfile("web", under: settings) }
+    #expect(refusal?.message == "cannot read the baseline 'gone' (policy.baseline): profile 'gone' is not installed")
+  }
+}
+
 @Test func `a profile is found in the first directory that has it`() throws {
   try withPrefix([
     "etc/callgate/profiles/web.yaml": profile("web"), "share/callgate/profiles/web.yaml": "broken: [",

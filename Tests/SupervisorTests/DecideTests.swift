@@ -83,4 +83,67 @@ import Wire
     }
     #expect(decide(seen, of: "execve", at: 0, under: try plan(checks: [check.name: .off])) == .allow)
   }
+
+  @Test func `the strictest action decides, whichever objection came first`() throws {
+    let seen = finding([(.call, .notAfterCall), (.text, .writableText), (.edge, .otherCallee)], unknown: .noUnwindInfo)
+    var plan = try plan()
+    plan.actions = ActionRules(
+      onViolation: .errno(1), checks: ["text": .killContainer, "call": .killProcess, "edge": .audit], traps: ["bind": .audit])
+    let text = Grounds(objection: .violation(seen.violations[1]), rule: "text = enforce, onViolation of the check")
+    #expect(decide(seen, of: "execve", at: 0, under: plan) == .deny(text, .killContainer))
+    let alone = finding([(.edge, .otherCallee)])
+    let edge = Grounds(objection: .violation(alone.violations[0]), rule: "edge = enforce, action = audit, onViolation of the check")
+    #expect(decide(alone, of: "execve", at: 0, under: plan) == .audit(edge))
+    // The trap's word is the one for what no check says.
+    #expect(
+      decide(finding(unknown: .noUnwindInfo), of: "bind", at: 0, under: plan)
+        != decide(finding(unknown: .noUnwindInfo), of: "execve", at: 0, under: plan))
+  }
+
+  @Test func `until its time a profile denies nothing and says so, afterwards it does, whatever the mode`() throws {
+    let seen = finding([(.call, .notAfterCall)])
+    var plan = try plan()
+    plan.complainUntil = 1000
+    #expect(
+      decide(seen, of: "execve", at: 999, under: plan)
+        == .audit(Grounds(objection: .violation(seen.violations[0]), rule: "call = enforce, complainUntil = 1970-01-01T00:16:40Z")))
+    let denial = Verdict.deny(Grounds(objection: .violation(seen.violations[0]), rule: "call = enforce"), .killProcess)
+    #expect(decide(seen, of: "execve", at: 1000, under: plan) == denial)
+    plan.givers = ["call": "default"]
+    #expect(
+      decide(seen, of: "execve", at: 1000, under: plan)
+        == .deny(Grounds(objection: .violation(seen.violations[0]), rule: "call = enforce (default)"), .killProcess))
+  }
+
+  @Test func `a stack beyond the limit has a setting of its own`() throws {
+    var plan = try plan(unknown: .off)
+    guard case .deny(let grounds, _) = decide(finding(unknown: .tooDeep), of: "execve", at: 0, under: plan) else {
+      Issue.record("it was not denied")
+      return
+    }
+    #expect(grounds.rule == "onLimit = enforce")
+    plan.onLimit = .off
+    #expect(decide(finding(unknown: .tooDeep), of: "execve", at: 0, under: plan) == .allow)
+    // What would cost too much is unknown, not deep.
+    plan.unknown = .enforce
+    #expect(decide(finding(unknown: .tooCostly), of: "execve", at: 0, under: plan) != .allow)
+  }
+
+  @Test func `a path's action is that of the chain that was denied, or the strictest of those that are allowed`() throws {
+    func rule(_ syscall: String, _ action: Action?, denied: Bool) -> PathRule {
+      PathRule(syscalls: [syscall], chain: [.function("f", of: "m")], isDenied: denied, onViolation: action)
+    }
+    var plan = try plan()
+    plan.paths = [
+      rule("execve", .errno(2), denied: false), rule("bind", .killContainer, denied: true), rule("execve", nil, denied: true),
+      rule("execve", .killContainer, denied: true), rule("execve", .audit, denied: false),
+    ]
+    func action(_ reason: Reason) -> Action? {
+      if case .deny(_, let action) = decide(finding([(.path, reason)]), of: "execve", at: 0, under: plan) { action } else { nil }
+    }
+    #expect(action(.deniedPath(0)) == .killProcess)
+    #expect(action(.deniedPath(1)) == .killContainer)
+    #expect(action(.deniedPath(7)) == .killProcess)
+    #expect(action(.unlistedPath) == .errno(2))
+  }
 }

@@ -41,7 +41,8 @@ import Wire
   private var samplePaths: Paths {
     Paths(
       modules: [PathModule(name: "nginx", path: "/usr/sbin/nginx"), PathModule(name: "app", buildID: "00ff")],
-      chains: [[.function("execve", of: "libc"), .anyFrames, .start(0x1a2c0, of: "nginx")], [.anyFunction(of: "app")]])
+      chains: [[.function("execve", of: "libc"), .anyFrames, .start(0x1a2c0, of: "nginx")], [.anyFunction(of: "app")]],
+      denied: [[.anyFrames, .function("system", of: "libc"), .anyFrames]])
   }
 
   @Test func `an element of a chain that is none is refused`() throws {
@@ -133,7 +134,8 @@ import Wire
     var reasons: [Reason] = [
       .notASyscallInstruction, .insideAnInstruction, .writableText, .notInExecutableSegment, .noFunction, .notAfterCall, .notRising,
       .misaligned, .endsElsewhere, .wrongDepth, .noUnwindInfo, .unknownRegister(0), .unknownRegister(16), .badUnwindInfo,
-      .unreadableStack, .unreadableImage, .tooDeep, .undecodable, .noRegisters,
+      .unreadableStack, .unreadableImage, .tooDeep, .tooCostly, .undecodable, .noRegisters,
+      .unlistedPath, .deniedPath(0), .deniedPath(63),
     ]
     for runtime in JITRuntime.allCases { reasons += [.undeclaredJIT(runtime), .unrecordedJIT(runtime), .callsCLibrary(runtime)] }
     for backing in Backing.allCases { reasons += [.notImageText(backing), .outsideOwnStack(backing)] }
