@@ -25,6 +25,7 @@ package struct Supervisor: ~Copyable {
   private var regions: JITRegions
   private var threads: ThreadRecords
   private var recall: Recall
+  private var spaces = OpenSpaces()
 
   private var runtime: PidFD?
   private var connections: [UInt64: Connection] = [:]
@@ -247,7 +248,9 @@ package struct Supervisor: ~Copyable {
         return
       }
       let subject: Subject
-      do throws(SnapshotError) { subject = try Subject.taken(of: notification, by: &copier) } catch { throw .snapshot(error) }
+      do throws(SnapshotError) {
+        subject = try Subject.taken(of: notification, by: &copier, recall, &spaces)
+      } catch { throw .snapshot(error) }
       let finding = try judge(subject, notification, trap.syscall)
       recall.learn(finding, of: trap.syscall, subject.snapshot, copier)
       // A process that was killed meanwhile has no stack any more: what was found of it says nothing.
@@ -304,7 +307,7 @@ package struct Supervisor: ~Copyable {
 
   /// What the inspector saw, and what is remembered against it.
   private mutating func judge(
-    _ subject: borrowing Subject, _ notification: borrowing Notification, _ name: String
+    _ subject: Subject, _ notification: borrowing Notification, _ name: String
   ) throws(Trouble) -> Finding {
     var finding = try inspect(subject, notification, name)
     let objections = threads.objections(to: finding, of: subject.snapshot)
@@ -316,16 +319,14 @@ package struct Supervisor: ~Copyable {
   }
 
   private mutating func inspect(
-    _ subject: borrowing Subject, _ notification: borrowing Notification, _ name: String, explain: Bool = false
+    _ subject: Subject, _ notification: borrowing Notification, _ name: String, explain: Bool = false
   ) throws(Trouble) -> Finding {
     let request = Request(
       snapshot: subject.snapshot, depth: UInt32(clamping: plan.depth), text: pathArgument(notification, name: name), explain: explain,
       jit: regions.memory(of: subject.snapshot), permissions: plan.permissions, paths: Paths(to: name, by: plan.paths, in: plan.modules),
-      started: started)
+      started: started, space: subject.view)
     do throws(InspectorError) {
-      return try currentInspector().inspect(
-        request, memory: subject.memory, map: subject.map, pages: subject.pages, opener: opener
-      ) { notification.isValid() }
+      return try currentInspector().inspect(request, in: subject.space, opener: opener) { notification.isValid() }
     } catch {
       // Whatever it was: the next inspection meets a new process. This one is denied; what ended an inspector is not shown to a second.
       inspector = nil
@@ -343,7 +344,7 @@ package struct Supervisor: ~Copyable {
 
   /// A violation: what the profile says, before or instead of the answer.
   private mutating func deny(
-    _ notification: consuming Notification, _ grounds: Grounds, _ finding: Finding, _ subject: borrowing Subject, _ name: String
+    _ notification: consuming Notification, _ grounds: Grounds, _ finding: Finding, _ subject: Subject, _ name: String
   ) {
     switch plan.onViolation {
     case .errno(let number):

@@ -105,6 +105,23 @@ struct Recall {
     return unknown(bpf)
   }
 
+  /// All that is known of the address space of the thread that was asked about last; nil where that is nothing.
+  var question: BPFSnapshot.Question? {
+    guard let current, let space = current.space else { return nil }
+    return BPFSnapshot.Question(space: UInt32(space), slot: current.process % UInt32(SpaceFacts.maxProcesses), need: .max)
+  }
+
+  /// The mappings of files' code in the address space of the thread that was asked about last of which, by what its last copy says, the
+  /// process has copied no page.
+  func untouched(_ copier: borrowing Copier) -> [Range<UInt64>] {
+    guard let space = current?.space else { return [] }
+    let holds = copier.holds
+    return spaces[space].facts.enumerated().compactMap { index, fact in
+      guard holds >> UInt64(index) & 1 != 0, case .text(let start, let end, _) = fact, start < end else { return nil }
+      return start..<end
+    }
+  }
+
   /// Nothing has objected to the outermost frames of `trail`, which the thread that was asked about has, and nothing is known now
   /// (`generation`) that was not known then.
   func isSettled(_ trail: Trail, at generation: UInt64) -> Bool {

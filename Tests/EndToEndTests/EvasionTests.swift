@@ -95,7 +95,7 @@ extension EndToEnd {
     @Test(arguments: Place.allCases, [("return", "CG4005"), ("canary", "CG4010"), ("text", "CG4002"), ("memory", "CG4002")])
     func `what changes after many equal calls is seen`(_ place: Place, _ change: (what: String, code: String)) throws {
       try place.enter { supervised, alone, evasions in
-        for process in [[], ["child"]] {
+        for process in [[], ["child"], ["depths"]] {
           let command = try Evasion.command("repeated", [change.what] + process, in: evasions.path)
           let free = try run(alone + command, within: 20).possible()
           #expect(free.evaded, "alone: \(free)")

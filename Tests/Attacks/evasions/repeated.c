@@ -1,5 +1,6 @@
 // A call that was made so often, always in the same way, that callgate knows its stack word for word; and then once more, when one
-// thing is not as it was. `repeated WHAT [child]`; with `child`, by a fork of the process that made the others.
+// thing is not as it was. `repeated WHAT [child|depths]`; with `child`, by a fork of the process that made the others; with `depths`, each
+// call from another depth of the stack: then callgate has seen the address space often, and no stack twice.
 //
 //   return    a return address further out
 //   canary    the thread's canary
@@ -44,6 +45,14 @@ __attribute__((noipa)) static void begins(int is_changed) {
   __asm__ volatile("" ::: "memory");
 }
 
+// `depth` steps of the stack deeper.
+__attribute__((noipa)) static void begins_at(int depth, int is_changed) {
+  volatile char *room = __builtin_alloca((size_t)depth * 16 + 16);
+  room[0] = 0;
+  begins(is_changed);
+  room[0] = 1;
+}
+
 GATE static void is_never_run(void) { __asm__ volatile("nop; nop; nop; nop"); }
 
 static void change(void) {
@@ -67,11 +76,12 @@ int main(int argc, char **argv) {
   if (argc < 2) return 2;
   what = argv[1];
   setvbuf(stdout, NULL, _IONBF, 0);
-  for (int round = 0; round < HONEST; round++) begins(0);
+  int is_child = argc > 2 && !strcmp(argv[2], "child"), step = argc > 2 && !strcmp(argv[2], "depths");
+  for (int round = 0; round < HONEST; round++) begins_at(round * step, 0);
   if (result != 0) return 3;
   printf("warm\n");
   result = -1;
-  if (argc > 2) {
+  if (is_child) {
     pid_t child = fork();
     if (child != 0) {
       int status = 0;
@@ -81,7 +91,7 @@ int main(int argc, char **argv) {
     }
   }
   change();
-  begins(1);
+  begins_at(HONEST * step, 1);
   if (result == 0) printf("evaded\n");
   return 0;
 }
