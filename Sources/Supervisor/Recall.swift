@@ -172,9 +172,13 @@ struct Recall {
 
   /// No trail of this address space is the thread's, but perhaps another's is, moved.
   private mutating func recognise(_ thread: Thread, _ sight: Sight, _ bpf: borrowing BPFSnapshot) throws(SnapshotError) -> Trail? {
-    guard hasPatterns, sight.threadPointer == 0, sight.isFirst, let code = bpf.code, let sequence = bpf.sequence else {
-      return unknown(bpf)
+    guard hasPatterns, sight.threadPointer == 0, sight.isFirst else { return unknown(bpf) }
+    // The mapping was not asked for where trails of the thread were known.
+    if bpf.code == nil {
+      try run(thread, .max, bpf, isLocating: true)
+      guard bpf.made == thread.made else { throw .gone }
     }
+    guard let code = bpf.code, let sequence = bpf.sequence, bpf.stackPointer == sight.stackPointer else { return unknown(bpf) }
     for pattern in patterns.all(at: Pattern.Key(sight, code: code)) {
       guard let (finding, basis, registers) = pattern.moved(to: sight, codeStart: code.start) else { continue }
       let made = Trail(
@@ -201,14 +205,16 @@ struct Recall {
     return nil
   }
 
-  private func run(_ thread: Thread, _ need: UInt64, _ bpf: borrowing BPFSnapshot) throws(SnapshotError) {
+  private func run(
+    _ thread: Thread, _ need: UInt64, _ bpf: borrowing BPFSnapshot, isLocating: Bool = false
+  ) throws(SnapshotError) {
     let question = thread.space.map {
       BPFSnapshot.Question(space: UInt32($0), slot: thread.process % UInt32(SpaceFacts.maxProcesses), need: need)
     }
     // Only of a thread that has made no call yet, or has just executed a program, the process can be a new one.
     let isNew = thread.last.map { LifeCall.isExec($0.sight.number) } ?? true
     do throws(SyscallError) {
-      try bpf.run(thread.number, want: thread.want, question, isGlance: true, isLocating: hasPatterns && isNew)
+      try bpf.run(thread.number, want: thread.want, question, isGlance: true, isLocating: hasPatterns && (isNew || isLocating))
     } catch { throw .system(error) }
   }
 

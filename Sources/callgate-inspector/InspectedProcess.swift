@@ -58,9 +58,18 @@ struct InspectedProcess: AddressSpace {
     if let place = Int(exactly: address &- below.start), place < below.bytes.count, count <= below.bytes.count - place {
       return Array(below.bytes[place..<(place + count)])
     }
-    let bytes = space.memory.read(address, count: count)
+    let bytes = space.memory.read(address, count: try mappedBytes(from: address, upTo: count))
     guard !bytes.isEmpty else { throw Unreadable() }
     return bytes
+  }
+
+  /// How many of `count` bytes are mapped. Others must not even be read: the kernel then tries to grow the stack above them (mm/memory.c,
+  /// `__access_remote_vm`), for which it locks the mappings as for a change, so that what was found could never be known to be still so.
+  private mutating func mappedBytes(from address: UInt64, upTo count: Int) throws(Unreadable) -> Int {
+    guard let first = try mapping(at: address), let wanted = UInt64(exactly: count) else { throw Unreadable() }
+    var end = first.end
+    while end - address < wanted, let next = try mapping(at: end), next.end > end { end = next.end }
+    return Int(min(wanted, end - address))
   }
 
   mutating func ownPages(from address: UInt64, count: Int) throws(Unreadable) -> [Int]? {

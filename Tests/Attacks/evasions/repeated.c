@@ -1,6 +1,7 @@
 // A call that was made so often, always in the same way, that callgate knows its stack word for word; and then once more, when one
-// thing is not as it was. `repeated WHAT [child|depths]`; with `child`, by a fork of the process that made the others; with `depths`, each
-// call from another depth of the stack: then callgate has seen the address space often, and no stack twice.
+// thing is not as it was. `repeated WHAT [child|depths|deep]`; with `child`, by a fork of the process that made the others; with `depths`, each
+// call from another depth of the stack: then callgate has seen the address space often, and no stack twice; with `deep`, all of them from
+// pages below the stack's last one.
 //
 //   return    a return address further out
 //   canary    the thread's canary
@@ -76,12 +77,13 @@ int main(int argc, char **argv) {
   if (argc < 2) return 2;
   what = argv[1];
   setvbuf(stdout, NULL, _IONBF, 0);
-  int is_child = argc > 2 && !strcmp(argv[2], "child"), step = argc > 2 && !strcmp(argv[2], "depths");
-  for (int round = 0; round < HONEST; round++) begins_at(round * step, 0);
+  const char *how = argc > 2 ? argv[2] : "";
+  int step = !strcmp(how, "depths"), first = strcmp(how, "deep") ? 0 : 1024;
+  for (int round = 0; round < HONEST; round++) begins_at(first + round * step, 0);
   if (result != 0) return 3;
   printf("warm\n");
   result = -1;
-  if (is_child) {
+  if (!strcmp(how, "child")) {
     pid_t child = fork();
     if (child != 0) {
       int status = 0;
@@ -91,7 +93,7 @@ int main(int argc, char **argv) {
     }
   }
   change();
-  begins_at(HONEST * step, 1);
+  begins_at(first + HONEST * step, 1);
   if (result == 0) printf("evaded\n");
   return 0;
 }
