@@ -49,9 +49,8 @@ __attribute__((noipa)) static void begins(int is_changed) {
 // `depth` steps of the stack deeper.
 __attribute__((noipa)) static void begins_at(int depth, int is_changed) {
   volatile char *room = __builtin_alloca((size_t)depth * 16 + 16);
-  room[0] = 0;
+  for (int byte = depth * 16; byte >= 0; byte -= 16) room[byte] = 0;
   begins(is_changed);
-  room[0] = 1;
 }
 
 GATE static void is_never_run(void) { __asm__ volatile("nop; nop; nop; nop"); }
