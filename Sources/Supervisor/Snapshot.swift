@@ -53,7 +53,7 @@ package struct Copier: ~Copyable {
     }
   }
 
-  /// Loads the BPF program, which takes some fifty milliseconds: nothing needs it before the container's own first call. Returns why BPF is
+  /// Loads the BPF program, which takes some twenty-five milliseconds: nothing needs it before the container's own first call. Returns why BPF is
   /// not used.
   mutating func prepare() -> SyscallError? {
     do throws(SyscallError) {
