@@ -122,7 +122,7 @@ package import Kernel
     let own = UInt32(getpid())
     try run(own, want: 1024)
     guard let canary, canary != 0 else { return }
-    let tables = load(Field.table, UInt64.self)
+    let tables = tables
     for step in 0..<Self.maxGibibytes {
       base = (tables & ~0x3fff_ffff) &- step << 30
       try run(own, want: 1024, isGlance: true)
@@ -168,6 +168,8 @@ package import Kernel
   package var threadPointer: UInt64 { load(Field.threadPointer, UInt64.self) }
   package var borrowsMemory: Bool { load(Field.borrows, UInt64.self) != 0 }
   package var hasExecuted: Bool { load(Field.forked, UInt64.self) == 0 }
+  /// Where the kernel sees the address space's page tables: no other has the same place as long as this one is there.
+  package var tables: UInt64 { load(Field.table, UInt64.self) }
   /// Changes whenever the address space's mappings do; nil where the kernel does not tell, or changes them just now.
   package var sequence: UInt64? {
     let found = load(Field.sequence, UInt64.self)
@@ -200,6 +202,13 @@ package import Kernel
   package var stack: [UInt8] {
     // SAFETY: the map holds stackLimit bytes from there, and `copied` is at most that.
     unsafe [UInt8](UnsafeRawBufferPointer(start: exchange + Field.stack + Self.belowBytes, count: copied))
+  }
+
+  /// The bytes just below SP that were copied.
+  package var stackBelow: [UInt8] {
+    let count = below
+    // SAFETY: the map holds belowBytes bytes there, and `below` is at most that.
+    return unsafe [UInt8](UnsafeRawBufferPointer(start: exchange + Field.stack + Self.belowBytes - count, count: count))
   }
 
   /// The registers, sixteen words in DWARF order, and the bytes from SP - belowBytes upward. Those that were not copied mean nothing.

@@ -131,6 +131,12 @@ struct space {
 };
 
 // What was found of a process, good as long as its mappings do not change.
+// Of one fact, just now.
+struct found {
+  __u64 vma, inode;
+  __u32 is_there, holds;
+};
+
 struct process {
   __u32 process;
   __u32 space;
@@ -144,6 +150,7 @@ struct process {
   struct {
     __u64 vma, inode;
   } places[FACTS];
+  struct found found;
 };
 
 struct {
@@ -191,6 +198,30 @@ static long take_extent(struct task_struct *task, struct vm_area_struct *vma, vo
   return 0;
 }
 
+struct copy {
+  struct task_struct *task;
+  __u64 sp;
+  __u32 want; // bytes from SP upward
+};
+
+// A callback, not a loop, and what it has done so far kept in the map, where the verifier takes it for any number: it then goes through
+// this once, and not once for each page.
+static long copy_page(__u64 index, void *context) {
+  struct copy *copy = context;
+  __u32 zero = 0;
+  struct exchange *x = bpf_map_lookup_elem(&callgate_map, &zero);
+  if (!x) return 1;
+  __u32 done = x->copied;
+  if (done >= copy->want || done > STACK_MAX - PAGE) return 1;
+  __u64 address = copy->sp + done;
+  __u32 part = PAGE - (address & (PAGE - 1));
+  if (part > copy->want - done) part = copy->want - done;
+  if (part == 0 || part > PAGE) return 1;
+  if (bpf_copy_from_user_task(x->stack + BELOW + done, part, (void *)address, copy->task, 0) != 0) return 1;
+  x->copied = done + part;
+  return 0;
+}
+
 static void copy_stack(struct exchange *x, struct task_struct *task, __u64 sp, __u64 fs_base) {
   struct extent extent = {};
   bpf_find_vma(task, sp, take_extent, &extent, 0);
@@ -204,17 +235,8 @@ static void copy_stack(struct exchange *x, struct task_struct *task, __u64 sp, _
     x->below = BELOW;
     x->copied = want;
   } else {
-    __u32 done = 0;
-    __u32 part = PAGE - (sp & (PAGE - 1));
-    for (int i = 0; i < STACK_MAX / PAGE + 1; i++) {
-      if (done >= want) break;
-      if (part > want - done) part = want - done;
-      if (part == 0 || part > PAGE || done > STACK_MAX - PAGE) break;
-      if (bpf_copy_from_user_task(x->stack + BELOW + done, part, (void *)(sp + done), task, 0) != 0) break;
-      done += part;
-      part = PAGE;
-    }
-    x->copied = done;
+    struct copy copy = {.task = task, .sp = sp, .want = want};
+    bpf_loop(STACK_MAX / PAGE + 1, copy_page, &copy, 0);
   }
   __u64 canary = fs_base + CANARY;
   if (canary < extent.start || canary + 8 > extent.end) {
@@ -265,7 +287,6 @@ struct glance {
   __u64 table, base;
   __u64 start; // of the window
   __u32 want;  // bytes of it
-  __u32 done;
   int has_five_levels;
 };
 
@@ -273,14 +294,16 @@ static long glance_at_page(__u64 index, void *context) {
   struct glance *glance = context;
   __u32 zero = 0;
   struct exchange *x = bpf_map_lookup_elem(&callgate_map, &zero);
-  if (!x || glance->done >= glance->want) return 1;
-  __u64 address = glance->start + glance->done;
+  if (!x) return 1;
+  __u32 done = x->copied; // from the window's start
+  if (done >= glance->want) return 1;
+  __u64 address = glance->start + done;
   __u64 part = PAGE - (address & (PAGE - 1));
-  if (part > glance->want - glance->done) part = glance->want - glance->done;
+  if (part > glance->want - done) part = glance->want - done;
   __u64 place = seen_at(glance->table, address, glance->base, glance->has_five_levels);
-  if (!place || part == 0 || part > PAGE || glance->done > BELOW + STACK_MAX - PAGE) return 1;
-  if (bpf_probe_read_kernel(x->stack + glance->done, part, (void *)place) != 0) return 1;
-  glance->done += part;
+  if (!place || part == 0 || part > PAGE || done > BELOW + STACK_MAX - PAGE) return 1;
+  if (bpf_probe_read_kernel(x->stack + done, part, (void *)place) != 0) return 1;
+  x->copied = done + part;
   return 0;
 }
 
@@ -291,10 +314,8 @@ static void glance_at_stack(struct exchange *x, __u64 sp, __u64 fs_base) {
   glance.has_five_levels = x->table < 0xffff800000000000ull;
   glance.want = x->want > STACK_MAX - PAGE ? BELOW + STACK_MAX - PAGE : BELOW + x->want;
   bpf_loop(STACK_MAX / PAGE + 2, glance_at_page, &glance, 0);
-  if (glance.done > BELOW) {
-    x->below = BELOW;
-    x->copied = glance.done - BELOW;
-  }
+  x->below = x->copied > BELOW ? BELOW : 0;
+  x->copied = x->copied > BELOW ? x->copied - BELOW : 0;
   // A word that is aligned lies on one page.
   __u64 canary = fs_base + CANARY;
   __u64 place = canary & 7 ? 0 : seen_at(glance.table, canary, glance.base, glance.has_five_levels);
@@ -313,10 +334,10 @@ static void glance_at_stack(struct exchange *x, __u64 sp, __u64 fs_base) {
 // I_CTIME_QUERIED, linux/fs.h: that somebody has asked for the time does not change it.
 #define QUERIED 0x80000000u
 
+// What is found goes into the map: kept on the stack, the verifier would follow each outcome by itself.
 struct search {
   struct fact *fact;
-  __u64 vma, inode;
-  __u32 is_found, holds;
+  struct found *found;
 };
 
 static void identify(struct identity *identity, struct vm_area_struct *vma, struct inode *inode) {
@@ -338,11 +359,12 @@ static long look(struct task_struct *task, struct vm_area_struct *vma, void *con
   if (!knows_changes()) return 0;
   struct search *search = context;
   struct fact *fact = search->fact;
-  search->is_found = 1;
+  struct found *found = search->found;
+  found->is_there = 1;
   __u64 start = vma->vm_start, end = vma->vm_end, flags = vma->vm_flags & FLAGS;
   struct file *file = vma->vm_file;
   if (fact->kind == NOT_CODE) {
-    search->holds = !(flags & EXECUTABLE);
+    found->holds = !(flags & EXECUTABLE);
     return 0;
   }
   if (fact->kind == STACK) {
@@ -353,7 +375,7 @@ static long look(struct task_struct *task, struct vm_area_struct *vma, void *con
     if (start > fact->start || end < fact->end || file || flags != fact->identity.flags) return 0;
     if (fact->outside[0] >= start && fact->outside[0] < end) return 0;
     if (fact->outside[1] >= start && fact->outside[1] < end) return 0;
-    search->holds = 1;
+    found->holds = 1;
     return 0;
   }
   // A page that the process has a copy of for itself is an anonymous one, which makes the mapping have an anon_vma (mm/memory.c,
@@ -368,9 +390,9 @@ static long look(struct task_struct *task, struct vm_area_struct *vma, void *con
     fact->is_learnt = 1;
   }
   if (!is_same(&fact->identity, &identity)) return 0;
-  search->vma = (__u64)vma;
-  search->inode = (__u64)inode;
-  search->holds = 1;
+  found->vma = (__u64)vma;
+  found->inode = (__u64)inode;
+  found->holds = 1;
   return 0;
 }
 
@@ -390,13 +412,16 @@ static long look_for_one(__u64 i, void *context) {
   struct space *space = space_of(round->space);
   struct process *process = process_at(round->slot);
   if (!space || !process || i >= FACTS || i >= space->count) return 1;
-  struct search search = {.fact = &space->facts[i]};
-  bpf_find_vma(round->task, search.fact->start, look, &search, 0);
-  if (!search.is_found && search.fact->kind == NOT_CODE) search.holds = 1;
-  if (search.holds) round->holds |= 1ull << i;
-  if (search.vma) round->texts |= 1ull << i;
-  process->places[i].vma = search.vma;
-  process->places[i].inode = search.inode;
+  struct fact *fact = &space->facts[i];
+  struct found *found = &process->found;
+  found->vma = found->inode = 0;
+  found->is_there = found->holds = 0;
+  struct search search = {.fact = fact, .found = found};
+  bpf_find_vma(round->task, fact->start, look, &search, 0);
+  if (found->holds || (!found->is_there && fact->kind == NOT_CODE)) round->holds |= 1ull << i;
+  if (found->vma) round->texts |= 1ull << i;
+  process->places[i].vma = found->vma;
+  process->places[i].inode = found->inode;
   return 0;
 }
 

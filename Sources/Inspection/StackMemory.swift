@@ -20,7 +20,13 @@ struct StackMemory {
   /// The piece of the last word: the next one is mostly there, too.
   private var last = 0
 
-  init(_ bytes: [UInt8], at start: UInt64) {
+  init(_ snapshot: Snapshot) {
+    add(snapshot.stack, at: snapshot.registers[Registers.rsp] ?? 0)
+    guard let canary = snapshot.canary, let threadPointer = snapshot.threadPointer else { return }
+    add((0..<8).map { UInt8(truncatingIfNeeded: canary >> UInt64(8 * $0)) }, at: threadPointer &+ Snapshot.canaryPlace)
+  }
+
+  private mutating func add(_ bytes: [UInt8], at start: UInt64) {
     if !start.addingReportingOverflow(UInt64(bytes.count)).overflow { pieces.append(Piece(start: start, bytes: bytes)) }
   }
 

@@ -100,7 +100,7 @@ struct Walk {
     self.permissions = permissions
     self.started = started
     budget = Budget(limits.maxWork)
-    memory = StackMemory(snapshot.stack, at: snapshot.registers[Registers.rsp] ?? 0)
+    memory = StackMemory(snapshot)
   }
 
   mutating func run(in space: inout some AddressSpace) {

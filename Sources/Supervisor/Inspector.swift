@@ -25,12 +25,19 @@ package enum InspectorError: Error, Equatable, Sendable, CustomStringConvertible
 package final class Inspector {
   private let socket: UnixSocket
   private let process: CInt
+  private let cores = Cores.ofThisThread()
+  /// The core that it is bound to.
+  private var core: CInt?
+  /// Which address space's descriptors it has in each of its places, by the space's number.
+  private var places: [UInt64?] = Array(repeating: nil, count: SpaceView.maxPlaces)
 
   /// One inspection may take this long. Cold files of a hundred megabytes on a busy machine stay far below.
   static let deadlineMilliseconds = 5_000
   static let startMilliseconds = 10_000
   /// The largest programs have a hundred megabytes of code.
   static let surveyMilliseconds = 120_000
+  /// So long an inspection that knows its files takes at most.
+  static let boundMilliseconds: CInt = 1
   /// A process has this many different files mapped at most; more questions than that are no inspection.
   static let maxOpenings = 4096
 
@@ -66,8 +73,27 @@ package final class Inspector {
     _ request: Request, memory: borrowing ProcessMemory, map: borrowing MemoryMap, pages: borrowing PageMap, opener: PatientOpener,
     isStillThere: () -> Bool
   ) throws(InspectorError) -> Finding {
+    try inspect(
+      request, [memory.descriptor.raw, map.descriptor.raw] + (pages.raw.map { [$0] } ?? []), opener: opener, isStillThere: isStillThere)
+  }
+
+  /// The same of a thread in `space`, of which the request says what may be kept.
+  func inspect(_ request: Request, in space: OpenSpace, opener: PatientOpener, isStillThere: () -> Bool) throws(InspectorError) -> Finding {
+    guard let place = request.space?.place else {
+      return try inspect(request, space.descriptors, opener: opener, isStillThere: isStillThere)
+    }
+    let isKept = places[Int(place)] == space.number
+    places[Int(place)] = space.number
+    return try inspect(request, isKept ? [] : space.descriptors, opener: opener, isStillThere: isStillThere)
+  }
+
+  private func inspect(
+    _ request: Request, _ descriptors: [CInt], opener: PatientOpener, isStillThere: () -> Bool
+  ) throws(InspectorError) -> Finding {
     let deadline = monotonicMilliseconds() + Int64(Self.deadlineMilliseconds)
-    try send(.inspect(request), [memory.descriptor.raw, map.descriptor.raw] + (pages.raw.map { [$0] } ?? []))
+    meet()
+    defer { if core != nil { _ = cores?.bind(0) } }
+    try send(.inspect(request), descriptors)
     var openings = 0
     while true {
       switch try receive(until: deadline, budget: Self.deadlineMilliseconds) {
@@ -75,6 +101,7 @@ package final class Inspector {
       case .openMapped(let start, let end):
         guard openings < Self.maxOpenings else { throw .confused(nil) }
         openings += 1
+        if core != nil { part() }
         guard monotonicMilliseconds() < deadline else { throw .late(milliseconds: Self.deadlineMilliseconds) }
         try hand(start, end, of: request.snapshot.thread, by: opener, isStillThere)
       case .ready, .inspect, .mapped, .survey, .surveyed: throw .confused(nil)
@@ -91,6 +118,23 @@ package final class Inspector {
       survey.places.count == request.fingerprints.count
     else { throw .confused(nil) }
     return survey
+  }
+
+  /// Binds both to the core that the thread's call has woken us on. Left to itself, the kernel wakes the other one on a core that idles: to get
+  /// that up, there and back, takes longer than the inspection. The supervisor only waits meanwhile.
+  private func meet() {
+    let here = currentCore
+    guard let only = cores?.only(here), only.bind(0) else { return }
+    if core == here { return }
+    if only.bind(process) { core = here } else { part() }
+  }
+
+  /// What takes longer may go on anywhere.
+  private func part() {
+    guard let cores else { return }
+    core = nil
+    _ = cores.bind(process)
+    _ = cores.bind(0)
   }
 
   /// Gives the inspector the file that a thread has mapped, or the reason why there is none.
@@ -117,7 +161,13 @@ package final class Inspector {
     let received: UnixSocket.Received?
     do throws(SyscallError) {
       let left = CInt(max(0, deadline - monotonicMilliseconds()))
-      received = try waitReadable(socket.raw, milliseconds: left) ? try socket.receive(limit: Message.limit) : nil
+      var isThere = false
+      if core != nil {
+        isThere = try waitReadable(socket.raw, milliseconds: min(left, Self.boundMilliseconds))
+        if !isThere { part() }
+      }
+      if !isThere { isThere = try waitReadable(socket.raw, milliseconds: left) }
+      received = isThere ? try socket.receive(limit: Message.limit) : nil
     } catch {
       throw .system(error)
     }

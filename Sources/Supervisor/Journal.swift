@@ -51,7 +51,7 @@ final class Journal {
   }
 
   func event(
-    _ outcome: Event.Outcome, _ grounds: Grounds, _ finding: Finding, _ subject: borrowing Subject, _ syscall: String,
+    _ outcome: Event.Outcome, _ grounds: Grounds, _ finding: Finding, _ subject: Subject, _ syscall: String,
     _ notification: borrowing Notification
   ) -> Event {
     let (because, code) =

@@ -26,6 +26,7 @@ package struct Supervisor: ~Copyable {
   private var threads: ThreadRecords
   private var recall: Recall
   private var recorder: Recorder?
+  private var spaces = OpenSpaces()
 
   private var runtime: PidFD?
   private var connections: [UInt64: Connection] = [:]
@@ -265,7 +266,9 @@ package struct Supervisor: ~Copyable {
         return
       }
       let subject: Subject
-      do throws(SnapshotError) { subject = try Subject.taken(of: notification, by: &copier) } catch { throw .snapshot(error) }
+      do throws(SnapshotError) {
+        subject = try Subject.taken(of: notification, by: &copier, recall, &spaces)
+      } catch { throw .snapshot(error) }
       let finding = try judge(subject, notification, trap.syscall)
       recall.learn(finding, of: trap.syscall, subject.snapshot, copier)
       // A process that was killed meanwhile has no stack any more: what was found of it says nothing.
@@ -325,7 +328,7 @@ package struct Supervisor: ~Copyable {
 
   /// What the inspector saw, and what is remembered against it.
   private mutating func judge(
-    _ subject: borrowing Subject, _ notification: borrowing Notification, _ name: String
+    _ subject: Subject, _ notification: borrowing Notification, _ name: String
   ) throws(Trouble) -> Finding {
     var finding = try inspect(subject, notification, name)
     let objections = threads.objections(to: finding, of: subject.snapshot)
@@ -337,17 +340,14 @@ package struct Supervisor: ~Copyable {
   }
 
   private mutating func inspect(
-    _ subject: borrowing Subject, _ notification: borrowing Notification, _ name: String, explain: Bool = false
+    _ subject: Subject, _ notification: borrowing Notification, _ name: String, explain: Bool = false
   ) throws(Trouble) -> Finding {
     let request = Request(
       snapshot: subject.snapshot, depth: UInt32(clamping: plan.depth), text: pathArgument(notification, name: name), explain: explain,
       wantsRoute: recorder != nil, jit: regions.memory(of: subject.snapshot), permissions: plan.permissions,
-      paths: Paths(to: name, by: plan.paths, in: plan.modules),
-      started: started)
+      paths: Paths(to: name, by: plan.paths, in: plan.modules), started: started, space: subject.view)
     do throws(InspectorError) {
-      return try currentInspector().inspect(
-        request, memory: subject.memory, map: subject.map, pages: subject.pages, opener: opener
-      ) { notification.isValid() }
+      return try currentInspector().inspect(request, in: subject.space, opener: opener) { notification.isValid() }
     } catch {
       // Whatever it was: the next inspection meets a new process. This one is denied; what ended an inspector is not shown to a second.
       inspector = nil
@@ -365,8 +365,7 @@ package struct Supervisor: ~Copyable {
 
   /// A violation: what the profile says, before or instead of the answer.
   private mutating func deny(
-    _ notification: consuming Notification, _ grounds: Grounds, _ action: Action, _ finding: Finding, _ subject: borrowing Subject,
-    _ name: String
+    _ notification: consuming Notification, _ grounds: Grounds, _ action: Action, _ finding: Finding, _ subject: Subject, _ name: String
   ) {
     switch action {
     // `decide` makes an audit of it, and never a denial.

@@ -105,6 +105,23 @@ struct Recall {
     return unknown(bpf)
   }
 
+  /// All that is known of the address space of the thread that was asked about last; nil where that is nothing.
+  var question: BPFSnapshot.Question? {
+    guard let current, let space = current.space else { return nil }
+    return BPFSnapshot.Question(space: UInt32(space), slot: current.process % UInt32(SpaceFacts.maxProcesses), need: .max)
+  }
+
+  /// The mappings of files' code in the address space of the thread that was asked about last of which, by what its last copy says, the
+  /// process has copied no page.
+  func untouched(_ copier: borrowing Copier) -> [Range<UInt64>] {
+    guard let space = current?.space else { return [] }
+    let holds = copier.holds
+    return spaces[space].facts.enumerated().compactMap { index, fact in
+      guard holds >> UInt64(index) & 1 != 0, case .text(let start, let end, _) = fact, start < end else { return nil }
+      return start..<end
+    }
+  }
+
   /// Nothing has objected to the outermost frames of `trail`, which the thread that was asked about has, and nothing is known now
   /// (`generation`) that was not known then.
   func isSettled(_ trail: Trail, at generation: UInt64) -> Bool {
@@ -155,9 +172,13 @@ struct Recall {
 
   /// No trail of this address space is the thread's, but perhaps another's is, moved.
   private mutating func recognise(_ thread: Thread, _ sight: Sight, _ bpf: borrowing BPFSnapshot) throws(SnapshotError) -> Trail? {
-    guard hasPatterns, sight.threadPointer == 0, sight.isFirst, let code = bpf.code, let sequence = bpf.sequence else {
-      return unknown(bpf)
+    guard hasPatterns, sight.threadPointer == 0, sight.isFirst else { return unknown(bpf) }
+    // The mapping was not asked for where trails of the thread were known.
+    if bpf.code == nil {
+      try run(thread, .max, bpf, isLocating: true)
+      guard bpf.made == thread.made else { throw .gone }
     }
+    guard let code = bpf.code, let sequence = bpf.sequence, bpf.stackPointer == sight.stackPointer else { return unknown(bpf) }
     for pattern in patterns.all(at: Pattern.Key(sight, code: code)) {
       guard let (finding, basis, registers) = pattern.moved(to: sight, codeStart: code.start) else { continue }
       let made = Trail(
@@ -184,14 +205,16 @@ struct Recall {
     return nil
   }
 
-  private func run(_ thread: Thread, _ need: UInt64, _ bpf: borrowing BPFSnapshot) throws(SnapshotError) {
+  private func run(
+    _ thread: Thread, _ need: UInt64, _ bpf: borrowing BPFSnapshot, isLocating: Bool = false
+  ) throws(SnapshotError) {
     let question = thread.space.map {
       BPFSnapshot.Question(space: UInt32($0), slot: thread.process % UInt32(SpaceFacts.maxProcesses), need: need)
     }
     // Only of a thread that has made no call yet, or has just executed a program, the process can be a new one.
     let isNew = thread.last.map { LifeCall.isExec($0.sight.number) } ?? true
     do throws(SyscallError) {
-      try bpf.run(thread.number, want: thread.want, question, isGlance: true, isLocating: hasPatterns && isNew)
+      try bpf.run(thread.number, want: thread.want, question, isGlance: true, isLocating: hasPatterns && (isNew || isLocating))
     } catch { throw .system(error) }
   }
 

@@ -1,7 +1,7 @@
 internal import BPF
 package import Kernel
 package import ProcFS
-package import Wire
+internal import Wire
 
 /// Why a blocked thread could not be copied. Each one is a denial.
 package enum SnapshotError: Error, Equatable, Sendable, CustomStringConvertible {
@@ -53,7 +53,7 @@ package struct Copier: ~Copyable {
     }
   }
 
-  /// Loads the BPF program, which takes some fifty milliseconds: nothing needs it before the container's own first call. Returns why BPF is
+  /// Loads the BPF program, which takes some twenty-five milliseconds: nothing needs it before the container's own first call. Returns why BPF is
   /// not used.
   mutating func prepare() -> SyscallError? {
     do throws(SyscallError) {
@@ -82,10 +82,13 @@ package struct Copier: ~Copyable {
     }
   }
 
-  package mutating func copy(_ notification: borrowing Kernel.Notification) throws(SnapshotError) -> Snapshot {
+  /// `question`: what is asked about the facts of its address space meanwhile.
+  mutating func copy(
+    _ notification: borrowing Kernel.Notification, _ question: BPFSnapshot.Question?
+  ) throws(SnapshotError) -> Snapshot {
     var snapshot = Snapshot(notification)
     switch way {
-    case .bpf(let bpf): try fillByBPF(&snapshot, bpf)
+    case .bpf(let bpf): try fillByBPF(&snapshot, bpf, question)
     case .proc(let copier): try copier.fill(&snapshot)
     case .open: throw .gone
     }
@@ -94,6 +97,25 @@ package struct Copier: ~Copyable {
 }
 
 extension Copier {
+  /// What tells the address space of the thread that was looked at last from all others that live, and the count of its mappings' changes;
+  /// nil where nobody can tell.
+  var identity: (tables: UInt64, sequence: UInt64?)? {
+    switch way {
+    case .bpf(let bpf): (bpf.tables, bpf.sequence)
+    case .proc: nil
+    case .open: nil
+    }
+  }
+
+  /// Of the facts that the last copy was asked about, those that hold.
+  var holds: UInt64 {
+    switch way {
+    case .bpf(let bpf): bpf.holds
+    case .proc: 0
+    case .open: 0
+    }
+  }
+
   /// Whose the thread is that was looked at last; false where nobody can tell.
   func identify(_ snapshot: inout Snapshot) -> Bool {
     switch way {
@@ -124,9 +146,11 @@ extension Copier {
   }
 }
 
-func fillByBPF(_ snapshot: inout Snapshot, _ bpf: borrowing BPFSnapshot) throws(SnapshotError) {
+func fillByBPF(
+  _ snapshot: inout Snapshot, _ bpf: borrowing BPFSnapshot, _ question: BPFSnapshot.Question? = nil
+) throws(SnapshotError) {
   let thread = snapshot.thread
-  try SnapshotError.wrap { () throws(SyscallError) in try bpf.run(thread, want: Copier.stackBytes) }
+  try SnapshotError.wrap { () throws(SyscallError) in try bpf.run(thread, want: Copier.stackBytes, question) }
   snapshot.take(bpf)
 }
 
@@ -135,7 +159,7 @@ extension Snapshot {
   mutating func take(_ bpf: borrowing BPFSnapshot) {
     identify(bpf)
     for number in 0..<16 { registers[number] = bpf.register(number) }
-    stack = bpf.stack
+    (below, stack, canary) = (bpf.stackBelow, bpf.stack, bpf.canary)
   }
 
   /// Whose the thread is, and when it was made: nothing that is allocated.

@@ -1,21 +1,27 @@
+internal import BPF
 internal import Kernel
 internal import Wire
 
-/// A blocked thread with what is open of it. The descriptors are bound to the address space that it had when they were opened.
-struct Subject: ~Copyable {
+/// A blocked thread with what is open of its address space.
+struct Subject {
   let snapshot: Snapshot
-  let memory: ProcessMemory
-  let map: MemoryMap
-  let pages: PageMap
+  let space: OpenSpace
+  /// nil where nothing tells its address space from others.
+  let view: SpaceView?
 
-  static func taken(of notification: borrowing Notification, by copier: inout Copier) throws(SnapshotError) -> Subject {
-    let snapshot = try copier.copy(notification)
-    let thread = notification.thread
-    let memory = try SnapshotError.wrap { () throws(SyscallError) in try ProcessMemory(of: thread) }
-    let map = try SnapshotError.wrap { () throws(SyscallError) in try MemoryMap(of: thread) }
-    let pages = try SnapshotError.wrap { () throws(SyscallError) in try PageMap(of: thread) }
-    // Until here a thread id may have come to mean another thread.
+  static func taken(
+    of notification: borrowing Kernel.Notification, by copier: inout Copier, _ recall: borrowing Recall, _ spaces: inout OpenSpaces
+  ) throws(SnapshotError) -> Subject {
+    let snapshot = try copier.copy(notification, recall.question)
+    let identity = copier.identity
+    let space = try SnapshotError.wrap { () throws(SyscallError) in
+      try spaces.space(of: notification.thread, tables: identity?.tables)
+    }
+    // Until here a thread id may have come to mean another thread. The one that waits has waited all the time, in one address space.
     guard notification.isValid() else { throw .gone }
-    return Subject(snapshot: snapshot, memory: memory, map: map, pages: pages)
+    let view = identity.map { identity in
+      spaces.keep(space, tables: identity.tables, sequence: identity.sequence, untouched: recall.untouched(copier))
+    }
+    return Subject(snapshot: snapshot, space: space, view: view)
   }
 }

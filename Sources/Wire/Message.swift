@@ -2,7 +2,7 @@
 ///
 ///     supervisor                              inspector
 ///                  ◄──────────── ready ──────  sealed
-///     inspect + fds (mem, maps) ──────────►
+///     inspect + fds (mem, maps, pagemap) ─►          without, where they are kept: SpaceView
 ///                  ◄──────── openMapped ─────   zero or more times
 ///     mapped + fd, or without ────────────►
 ///                  ◄────────── finding ──────
@@ -49,10 +49,12 @@ package struct Request: Equatable, Sendable {
   package var paths: Paths
   /// When the container was started, in nanoseconds since 1970 by the host's clock; nil for a process that nobody supervises.
   package var started: Int64?
+  /// nil where nothing is to be kept of the address space, nor was.
+  package var space: SpaceView?
 
   package init(
     snapshot: Snapshot, depth: UInt32, text: UInt64? = nil, explain: Bool = false, wantsRoute: Bool = false, jit: JITMemory = JITMemory(),
-    permissions: Set<Permission> = [], paths: Paths = Paths(), started: Int64? = nil
+    permissions: Set<Permission> = [], paths: Paths = Paths(), started: Int64? = nil, space: SpaceView? = nil
   ) {
     self.snapshot = snapshot
     self.depth = depth
@@ -63,11 +65,13 @@ package struct Request: Equatable, Sendable {
     self.permissions = permissions
     self.paths = paths
     self.started = started
+    self.space = space
   }
 }
 
 private enum Limit {
   static let stack = 65536
+  static let belowStack = 4096
   static let modules = 64
   static let violations = 256
   static let path = 512
@@ -97,6 +101,7 @@ extension Message {
       out.put(request.permissions.reduce(UInt8(0)) { $0 | 1 << $1.rawValue })
       out.put(request.paths)
       out.put(request.started.map { UInt64(bitPattern: $0) })
+      out.put(request.space)
       out.put(request.snapshot)
     case .openMapped(let start, let end):
       out.put(Kind.openMapped.rawValue)
@@ -136,10 +141,11 @@ extension Message {
       let permissions = try input.takePermissions()
       let paths = try input.takePaths()
       let started = try input.takeOptional().map { Int64(bitPattern: $0) }
+      let space = try input.takeSpaceView()
       self = .inspect(
         Request(
           snapshot: try input.takeSnapshot(), depth: depth, text: text, explain: explain, wantsRoute: wantsRoute, jit: jit,
-          permissions: permissions, paths: paths, started: started))
+          permissions: permissions, paths: paths, started: started, space: space))
     case .openMapped: self = .openMapped(start: try input.take(), end: try input.take())
     case .mapped: self = .mapped(errno: try input.take())
     case .finding: self = .finding(try input.takeFinding())
@@ -167,6 +173,8 @@ extension Writer {
     put(snapshot.borrowsMemory.map { UInt64($0 ? 1 : 0) })
     put(snapshot.hasExecuted.map { UInt64($0 ? 1 : 0) })
     put(snapshot.stack)
+    put(snapshot.below)
+    put(snapshot.canary)
   }
 
   fileprivate mutating func put(_ finding: Finding) {
@@ -261,6 +269,8 @@ extension Reader {
     snapshot.borrowsMemory = try takeOptional().map { $0 != 0 }
     snapshot.hasExecuted = try takeOptional().map { $0 != 0 }
     snapshot.stack = try takeBytes(limit: Limit.stack)
+    snapshot.below = try takeBytes(limit: Limit.belowStack)
+    snapshot.canary = try takeOptional()
     return snapshot
   }
 

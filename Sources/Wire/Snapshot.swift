@@ -64,6 +64,13 @@ package struct Snapshot: Equatable, Sendable {
   package var hasExecuted: Bool?
   /// The bytes at [SP, SP + count), as far as one copy reached.
   package var stack: [UInt8] = []
+  /// Those at [SP - count, SP), copied with them.
+  package var below: [UInt8] = []
+  /// The word at `canaryPlace` from the thread pointer, copied with them; nil where it was not.
+  package var canary: UInt64?
+
+  /// Where glibc and musl keep the canary: tcbhead_t.stack_guard.
+  package static let canaryPlace: UInt64 = 0x28
 
   package init() {}
 }

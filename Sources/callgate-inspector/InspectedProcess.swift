@@ -3,17 +3,39 @@ internal import Kernel
 internal import ProcFS
 internal import Wire
 
-/// The process under inspection, through the descriptors that came with the question.
+/// What is kept of one address space for as long as its mappings are the same: the supervisor says when they may be others.
+final class KeptSpace {
+  fileprivate let memory: ProcessMemory
+  fileprivate let map: MemoryMap
+  fileprivate let pages: PageMap
+  /// Asked once each: an inspection sees one state of the mappings.
+  fileprivate var seen: [Mapping] = []
+  /// The text of the maps, where the kernel cannot be asked for one address.
+  fileprivate var text: [UInt8]?
+  private var generation: UInt64?
+
+  init(memory: consuming ProcessMemory, map: consuming MemoryMap, pages: consuming PageMap) {
+    self.memory = memory
+    self.map = map
+    self.pages = pages
+  }
+
+  /// A new question is about to be answered; nil where nothing tells what is still the same.
+  func begin(_ generation: UInt64?) {
+    text = nil
+    if generation == nil || generation != self.generation { seen = [] }
+    self.generation = generation
+  }
+}
+
+/// The process under inspection, through the descriptors that came with the question, or with an earlier one.
 struct InspectedProcess: AddressSpace {
-  private let memory: Shared<ProcessMemory>
-  private let map: Shared<MemoryMap>
-  private let pages: Shared<PageMap>
+  private let space: KeptSpace
   private let images: ImageCache
   private let conversation: Conversation
-  /// Asked once each: an inspection sees one state of the mappings.
-  private var seen: [Mapping] = []
-  /// The text of the maps, where the kernel cannot be asked for one address.
-  private var text: [UInt8]?
+  private let untouched: [Range<UInt64>]
+  /// The bytes just below SP, and where they begin.
+  private let below: (start: UInt64, bytes: [UInt8])
   /// The conversation with the supervisor broke off.
   private(set) var failure: Failure?
 
@@ -22,33 +44,50 @@ struct InspectedProcess: AddressSpace {
   /// Some 100,000 mappings; the kernel's default limit is 65,530 (vm.max_map_count).
   private static let maxMapsBytes = 16 << 20
 
-  init(
-    memory: consuming ProcessMemory, map: consuming MemoryMap, pages: consuming PageMap, images: ImageCache, conversation: Conversation
-  ) {
-    self.memory = Shared(memory)
-    self.map = Shared(map)
-    self.pages = Shared(pages)
+  init(_ request: Request, _ space: KeptSpace, images: ImageCache, conversation: Conversation) {
+    self.space = space
     self.images = images
     self.conversation = conversation
+    untouched = request.space?.untouched ?? []
+    let bytes = request.snapshot.below
+    below = ((request.snapshot.registers[Registers.rsp] ?? 0) &- UInt64(bytes.count), bytes)
+    space.begin(request.space?.generation)
   }
 
   mutating func read(at address: UInt64, upTo count: Int) throws(Unreadable) -> [UInt8] {
-    let bytes = memory.value.read(address, count: count)
+    if let place = Int(exactly: address &- below.start), place < below.bytes.count, count <= below.bytes.count - place {
+      return Array(below.bytes[place..<(place + count)])
+    }
+    let bytes = space.memory.read(address, count: try mappedBytes(from: address, upTo: count))
     guard !bytes.isEmpty else { throw Unreadable() }
     return bytes
   }
 
+  /// How many of `count` bytes are mapped. Others must not even be read: the kernel then tries to grow the stack above them (mm/memory.c,
+  /// `__access_remote_vm`), for which it locks the mappings as for a change, so that what was found could never be known to be still so.
+  private mutating func mappedBytes(from address: UInt64, upTo count: Int) throws(Unreadable) -> Int {
+    guard let first = try mapping(at: address), let wanted = UInt64(exactly: count) else { throw Unreadable() }
+    var end = first.end
+    while end - address < wanted, let next = try mapping(at: end), next.end > end { end = next.end }
+    return Int(min(wanted, end - address))
+  }
+
   mutating func ownPages(from address: UInt64, count: Int) throws(Unreadable) -> [Int]? {
-    do throws(SyscallError) { return try pages.value.ownPages(from: address, count: count) } catch { throw Unreadable() }
+    if count > 0, let end = UInt64(exactly: count).map({ address &+ $0 &* PageMap.pageBytes }),
+      untouched.contains(where: { $0.lowerBound <= address && address < end && end <= $0.upperBound })
+    {
+      return []
+    }
+    do throws(SyscallError) { return try space.pages.ownPages(from: address, count: count) } catch { throw Unreadable() }
   }
 
   /// What a person is shown of a path: the bytes up to a NUL, at most 256.
-  func text(at address: UInt64) -> [UInt8] { Array(memory.value.read(address, count: 256).prefix { $0 != 0 }) }
+  func text(at address: UInt64) -> [UInt8] { Array(space.memory.read(address, count: 256).prefix { $0 != 0 }) }
 
   mutating func mapping(at address: UInt64) throws(Unreadable) -> Mapping? {
-    if let known = seen.first(where: { $0.contains(address) }) { return known }
+    if let known = space.seen.first(where: { $0.contains(address) }) { return known }
     guard let found = try find(address) else { return nil }
-    if seen.count < InspectedProcess.maxSeen { seen.append(found) }
+    if space.seen.count < InspectedProcess.maxSeen { space.seen.append(found) }
     return found
   }
 
@@ -68,12 +107,12 @@ struct InspectedProcess: AddressSpace {
 
   mutating func codeMappings() throws(Unreadable) -> [Mapping] {
     do throws(SyscallError) {
-      if text == nil { text = try map.value.text(limit: InspectedProcess.maxMapsBytes) }
+      if space.text == nil { space.text = try space.map.text(limit: InspectedProcess.maxMapsBytes) }
     } catch {
       throw Unreadable()
     }
     var mappings: [Mapping] = []
-    for line in (text ?? []).split(separator: UInt8(ascii: "\n")) {
+    for line in (space.text ?? []).split(separator: UInt8(ascii: "\n")) {
       do throws(ProcFSError) {
         let mapping = Mapping(try MapsLine(line))
         if mapping.isExecutable, !mapping.isWritable, mapping.backing == .file || mapping.backing == .special { mappings.append(mapping) }
@@ -86,28 +125,21 @@ struct InspectedProcess: AddressSpace {
 
   private mutating func find(_ address: UInt64) throws(Unreadable) -> Mapping? {
     do throws(SyscallError) {
-      switch try map.value.query(address) {
+      switch try space.map.query(address) {
       case .mapping(let mapping): return Mapping(mapping)
       case .none: return nil
       case .notSupported: break
       }
-      if text == nil { text = try map.value.text(limit: InspectedProcess.maxMapsBytes) }
+      if space.text == nil { space.text = try space.map.text(limit: InspectedProcess.maxMapsBytes) }
     } catch {
       throw Unreadable()
     }
     do throws(ProcFSError) {
-      return try ProcFS.mapping(at: address, in: text ?? []).map { Mapping($0) }
+      return try ProcFS.mapping(at: address, in: space.text ?? []).map { Mapping($0) }
     } catch {
       throw Unreadable()
     }
   }
-}
-
-/// A value that cannot be copied, in a structure that can.
-private final class Shared<Value: ~Copyable> {
-  let value: Value
-
-  init(_ value: consuming Value) { self.value = value }
 }
 
 extension Mapping {

@@ -19,8 +19,8 @@ enum Failure: Error {
 }
 
 /// Address space for the caches of the largest programs (a node process has some dozens of megabytes of symbol and unwind tables);
-/// descriptors for the files kept, and those of one question.
-private let seal = Seal(memory: 2 << 30, files: UInt64(ImageCache.maxImages + 64))
+/// descriptors for the files kept, and those of address spaces and of one question.
+private let seal = Seal(memory: 2 << 30, files: UInt64(ImageCache.maxImages + 3 * SpaceView.maxPlaces + 64))
 
 /// Seals this process, says so, and answers until the supervisor closes the socket.
 func serve(_ conversation: Conversation) throws(Failure) {
@@ -28,20 +28,18 @@ func serve(_ conversation: Conversation) throws(Failure) {
   let images = ImageCache(vdso: ownVDSO())
   do throws(SyscallError) { try seal.apply() } catch { throw .system(error) }
   try conversation.say(.ready)
+  var spaces: [KeptSpace?] = Array(repeating: nil, count: SpaceView.maxPlaces)
   while var question = try conversation.hear() {
     if case .survey(let request) = question.message {
       guard let file = question.descriptors.takeFirst() else { throw .outOfTurn }
       try conversation.say(.surveyed(survey(request, of: OpenFile(file).source())))
       continue
     }
-    guard case .inspect(let request) = question.message, let memory = question.descriptors.takeFirst(),
-      let map = question.descriptors.takeFirst()
-    else { throw .outOfTurn }
-    let pages = PageMap(question.descriptors.takeFirst())
+    guard case .inspect(let request) = question.message else { throw .outOfTurn }
+    let space = try space(of: request, &question.descriptors, &spaces)
     images.beginInspection()
     let begun = monotonicMilliseconds()
-    var process = InspectedProcess(
-      memory: ProcessMemory(memory), map: MemoryMap(map), pages: pages, images: images, conversation: conversation)
+    var process = InspectedProcess(request, space, images: images, conversation: conversation)
     var finding = inspect(
       request.snapshot, in: &process, limits: limits(request), jit: request.jit, permissions: request.permissions,
       paths: request.paths, started: request.started, explain: request.explain,
@@ -53,6 +51,21 @@ func serve(_ conversation: Conversation) throws(Failure) {
     // Whoever had to learn much of files needed much memory for that, and keeps little of it.
     if monotonicMilliseconds() - begun >= learningMilliseconds { giveBackMemory() }
   }
+}
+
+/// What is open of the request's address space: what came with it, kept where it says so; or what is kept.
+private func space(
+  of request: Request, _ descriptors: inout UnixSocket.Descriptors, _ spaces: inout [KeptSpace?]
+) throws(Failure) -> KeptSpace {
+  guard let memory = descriptors.takeFirst() else {
+    guard let place = request.space?.place, let kept = spaces[Int(place)] else { throw .outOfTurn }
+    return kept
+  }
+  guard let map = descriptors.takeFirst() else { throw .outOfTurn }
+  let space = KeptSpace(
+    memory: ProcessMemory(memory), map: MemoryMap(map), pages: PageMap(descriptors.takeFirst()))
+  if let place = request.space?.place { spaces[Int(place)] = space }
+  return space
 }
 
 /// An inspection of known code takes a tenth of a millisecond.

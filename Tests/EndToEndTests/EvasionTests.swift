@@ -95,7 +95,7 @@ extension EndToEnd {
     @Test(arguments: Place.allCases, [("return", "CG4005"), ("canary", "CG4010"), ("text", "CG4002"), ("memory", "CG4002")])
     func `what changes after many equal calls is seen`(_ place: Place, _ change: (what: String, code: String)) throws {
       try place.enter { supervised, alone, evasions in
-        for process in [[], ["child"]] {
+        for process in [[], ["child"], ["depths"]] {
           let command = try Evasion.command("repeated", [change.what] + process, in: evasions.path)
           let free = try run(alone + command, within: 20).possible()
           #expect(free.evaded, "alone: \(free)")
@@ -120,12 +120,14 @@ extension EndToEnd {
       #expect(outcome.output.contains("warm") && !outcome.evaded && outcome.errors.contains("CG4002"), "\(outcome)")
     }
 
-    @Test func `equal calls are answered by what was found before`() throws {
+    /// Without an environment, the outermost frames lie near the stack's end: nothing is read beyond it.
+    @Test(arguments: [[], ["deep"]]) func `equal calls are answered by what was found before`(_ from: [String]) throws {
       try Callgate.required()
       // Other tests' containers are counted in the same place.
-      let name = "repeats-\(getpid())"
+      let name = "repeats-\(getpid())\(from.joined())"
       let installed = try Installed(profiles: [name: "{trap: ['@credentials']}"])
-      let outcome = try run(installed.run(try Evasion.command("repeated", ["nothing"]), profile: name), within: 40)
+      let command = ["/usr/bin/env", "-i"] + (try Evasion.command("repeated", ["nothing"] + from))
+      let outcome = try run(installed.run(command, profile: name), within: 40)
       #expect(outcome.evaded && outcome.status == 0, "\(outcome)")
       let counts = try run([installed.ctl, "counts", "--last", "500", "--json"], within: 20)
       let summary = try #require(counts.lines.last { $0.contains("\"\(name)\"") }, "\(counts)")

@@ -119,9 +119,9 @@ private func profile(_ name: String) -> String {
     for name in ["web", "child"] {
       let effective = try locations.effectiveProfile(name, under: settings)
       #expect(effective.resolved.profile.name == name && effective.resolved.profile.traps.map(\.syscall) == ["execve", "setuid"])
-      #expect(effective.profile.permissions == [] && effective.profile.onViolation == .killProcess)
-      #expect(effective.origin(of: .trap("setuid"))?.profile == "strict")
-      #expect(effective.files.map(\.profile) == (name == "web" ? ["web", "strict"] : ["child", "web", "strict"]))
+      #expect(effective.resolved.profile.permissions == [] && effective.resolved.profile.onViolation == .killProcess)
+      #expect(effective.resolved.origin(of: .trap("setuid"))?.profile == "strict")
+      #expect(effective.resolved.files.map(\.profile) == (name == "web" ? ["web", "strict"] : ["child", "web", "strict"]))
     }
     settings.baseline = "gone"
     let refusal = #expect(throws: Refusal.self) { try locations.effectiveProfile("web", under: settings) }

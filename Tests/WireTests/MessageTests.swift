@@ -16,6 +16,8 @@ import Wire
     snapshot.borrowsMemory = false
     snapshot.isInterrupted = true
     snapshot.stack = [1, 2, 3, 4, 5]
+    snapshot.below = [6, 7, 8]
+    snapshot.canary = 0xfeed_f00d_0000_1200
     return snapshot
   }
 
@@ -52,6 +54,17 @@ import Wire
     #expect(throws: WireError.self) { try Message(decoding: bytes) }
   }
 
+  @Test func `a place that is none, and a range that holds nothing, are refused`() throws {
+    func request(_ place: UInt32, _ untouched: [Range<UInt64>]) -> [UInt8] {
+      Message.inspect(
+        Request(snapshot: sampleSnapshot(), depth: 1, space: SpaceView(place: place, generation: 7, untouched: untouched))
+      ).encode()
+    }
+    #expect(throws: Never.self) { try Message(decoding: request(15, [0x1000..<0x2000])) }
+    #expect(throws: WireError.self) { try Message(decoding: request(16, [])) }
+    #expect(throws: WireError.self) { try Message(decoding: request(0, [0x1000..<0x1000])) }
+  }
+
   @Test func `a text that is no UTF-8 is refused`() throws {
     var finding = Finding()
     finding.modules = [Module(path: "path", buildID: "")]
@@ -81,6 +94,10 @@ import Wire
       .inspect(Request(snapshot: sampleSnapshot(), depth: 512)),
       .inspect(Request(snapshot: sampleSnapshot(), depth: 512, permissions: [.dlsym], paths: samplePaths)),
       .inspect(Request(snapshot: sampleSnapshot(), depth: 512, permissions: [.dlsym, .writtenFiles], started: 1_790_000_000_000_000_001)),
+      .inspect(
+        Request(
+          snapshot: sampleSnapshot(), depth: 512,
+          space: SpaceView(place: 15, generation: 1 << 40, untouched: [0x1000..<0x2000, 0x3000..<0x5000]))),
       .inspect(Request(snapshot: sampleSnapshot(), depth: 512, text: 1, explain: true)), .openMapped(start: 0x1000, end: 0x2000),
       .mapped(errno: 13), .finding(sampleFinding()), .finding(Finding()), .finding(findingWithBasis()),
       .inspect(Request(snapshot: sampleSnapshot(), depth: 512, wantsRoute: true)), .finding(findingWithRoute()),

@@ -165,6 +165,21 @@ static inline long clinux_peer(int socket) {
   return CLINUX_RESULT(getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size)) < 0 ? -errno : peer.pid;
 }
 
+/// sched_getaffinity(2) and sched_setaffinity(2), with sets of cores as sched.h has them.
+static inline long clinux_affinity(int thread, cpu_set_t *_Nonnull set, size_t size) {
+  return CLINUX_RESULT(syscall(SYS_sched_getaffinity, thread, size, set));
+}
+static inline long clinux_bind(int thread, const cpu_set_t *_Nonnull set, size_t size) {
+  return CLINUX_RESULT(syscall(SYS_sched_setaffinity, thread, size, set));
+}
+/// CPU_ISSET, and CPU_SET in an empty set.
+static inline int clinux_take_core(cpu_set_t of, int core, cpu_set_t *_Nonnull one) {
+  if (core < 0 || core >= CPU_SETSIZE || !CPU_ISSET(core, &of)) return 0;
+  CPU_ZERO(one);
+  CPU_SET(core, one);
+  return 1;
+}
+
 /// wait status macros, wait(2).
 static inline int clinux_exited(int status) { return WIFEXITED(status); }
 static inline int clinux_exit_status(int status) { return WEXITSTATUS(status); }

@@ -1,5 +1,7 @@
 // A call that was made so often, always in the same way, that callgate knows its stack word for word; and then once more, when one
-// thing is not as it was. `repeated WHAT [child]`; with `child`, by a fork of the process that made the others.
+// thing is not as it was. `repeated WHAT [child|depths|deep]`; with `child`, by a fork of the process that made the others; with `depths`, each
+// call from another depth of the stack: then callgate has seen the address space often, and no stack twice; with `deep`, all of them from
+// pages below the stack's last one.
 //
 //   return    a return address further out
 //   canary    the thread's canary
@@ -44,6 +46,13 @@ __attribute__((noipa)) static void begins(int is_changed) {
   __asm__ volatile("" ::: "memory");
 }
 
+// `depth` steps of the stack deeper.
+__attribute__((noipa)) static void begins_at(int depth, int is_changed) {
+  volatile char *room = __builtin_alloca((size_t)depth * 16 + 16);
+  for (int byte = depth * 16; byte >= 0; byte -= 16) room[byte] = 0;
+  begins(is_changed);
+}
+
 GATE static void is_never_run(void) { __asm__ volatile("nop; nop; nop; nop"); }
 
 static void change(void) {
@@ -67,11 +76,13 @@ int main(int argc, char **argv) {
   if (argc < 2) return 2;
   what = argv[1];
   setvbuf(stdout, NULL, _IONBF, 0);
-  for (int round = 0; round < HONEST; round++) begins(0);
+  const char *how = argc > 2 ? argv[2] : "";
+  int step = !strcmp(how, "depths"), first = strcmp(how, "deep") ? 0 : 1024;
+  for (int round = 0; round < HONEST; round++) begins_at(first + round * step, 0);
   if (result != 0) return 3;
   printf("warm\n");
   result = -1;
-  if (argc > 2) {
+  if (!strcmp(how, "child")) {
     pid_t child = fork();
     if (child != 0) {
       int status = 0;
@@ -81,7 +92,7 @@ int main(int argc, char **argv) {
     }
   }
   change();
-  begins(1);
+  begins_at(first + HONEST * step, 1);
   if (result == 0) printf("evaded\n");
   return 0;
 }
