@@ -9,7 +9,7 @@ package struct Segment: Equatable, Sendable {
   package var isWritable: Bool
 
   /// Neither sum overflows: checked when the headers are read.
-  var fileEnd: UInt64 { fileOffset + fileBytes }
+  package var fileEnd: UInt64 { fileOffset + fileBytes }
   package var end: ImageAddress { ImageAddress(address.value + fileBytes) }
 }
 

@@ -20,6 +20,12 @@ struct StackMemory {
   /// The piece of the last word: the next one is mostly there, too.
   private var last = 0
 
+  /// The piece that words are looked for in first by `known`.
+  private var turned = 0
+  private var turnedStart: UInt64 = 0
+  /// Bytes from `turnedStart` at which a whole word begins.
+  private var turnedCount: UInt64 = 0
+
   init(_ bytes: [UInt8], at start: UInt64) {
     if !start.addingReportingOverflow(UInt64(bytes.count)).overflow { pieces.append(Piece(start: start, bytes: bytes)) }
   }
@@ -57,12 +63,30 @@ struct StackMemory {
     return nil
   }
 
+  @inline(__always)
   private func word(_ address: UInt64, in piece: Piece) -> UInt64? {
-    guard address >= piece.start, let offset = Int(exactly: address - piece.start), offset < piece.bytes.count,
-      piece.bytes.count - offset >= 8
-    else { return nil }
-    var value: UInt64 = 0
-    for index in 0..<8 { value |= UInt64(piece.bytes[offset + index]) << UInt64(8 * index) }
-    return value
+    let offset = address &- piece.start
+    guard piece.bytes.count >= 8, offset <= UInt64(piece.bytes.count - 8) else { return nil }
+    return littleEndianWord(piece.bytes, at: Int(offset))
+  }
+
+  // MARK: - A chain's next words
+
+  /// The words around `address`, which are mostly those that come next.
+  mutating func turn(to address: UInt64) {
+    guard let index = pieces.lastIndex(where: { word(address, in: $0) != nil }) else { return }
+    (turned, turnedStart) = (index, pieces[index].start)
+    turnedCount = UInt64(pieces[index].bytes.count - 7)
+  }
+
+  /// All words from `start` to `end` are among those that were turned to.
+  @inline(__always)
+  func isTurned(to start: UInt64, end: UInt64) -> Bool { start &- turnedStart < turnedCount && end &- 8 &- turnedStart < turnedCount }
+
+  /// A word that was read before.
+  @inline(__always)
+  func known(at address: UInt64) -> UInt64? {
+    let offset = address &- turnedStart
+    return offset < turnedCount ? littleEndianWord(pieces[turned].bytes, at: Int(offset)) : held(at: address)
   }
 }
