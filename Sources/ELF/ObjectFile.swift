@@ -159,6 +159,20 @@ package final class ObjectFile {
     return try bytes(at: offset, count: count)
   }
 
+  /// The eight bytes at `address`, the lowest first.
+  package func word(at address: ImageAddress) throws(ELFError) -> UInt64 {
+    let (offset, available) = try place(of: address)
+    let (end, overflow) = offset.addingReportingOverflow(8)
+    guard available >= 8, !overflow, end <= source.sizeBytes else { return littleEndian(try bytes(at: address, count: 8), at: 0) }
+    let start = Int(offset % UInt64(Chunks.chunkBytes))
+    guard start <= Chunks.chunkBytes - 8 else { return littleEndian(try bytes(at: address, count: 8), at: 0) }
+    do throws(Source.Unreadable) {
+      let chunk = try chunks.chunk(offset / UInt64(Chunks.chunkBytes), of: source)
+      guard chunk.count - start >= 8 else { throw Source.Unreadable() }
+      return littleEndianWord(chunk, at: start)
+    } catch { throw .unreadable(offset: offset, count: 8) }
+  }
+
   /// Up to `count` bytes: fewer where the segment ends.
   package func bytes(at address: ImageAddress, upTo count: Int) throws(ELFError) -> [UInt8] {
     let (offset, available) = try place(of: address)
