@@ -146,6 +146,7 @@ struct KnownFrame {
     case .saved(let offset)?:
       guard let canary = Int32(exactly: offset) else { return nil }
       (hasCanary, self.canary) = (true, canary)
+      lowest = min(lowest, canary)
     default: return nil
     }
     self.function = function

@@ -151,7 +151,10 @@ extension Walk {
 
   /// The frame lies in more than one piece of what was read of the stack: all of its words are there.
   private mutating func canRead(_ frame: KnownFrame, _ cfa: UInt64, in space: inout some AddressSpace) -> Bool {
-    do throws(UnwindError) { _ = try memory.word(at: cfa &- 8, in: &space) } catch { return false }
+    do throws(UnwindError) {
+      _ = try memory.word(at: cfa &+ UInt64(bitPattern: Int64(frame.lowest)), in: &space)
+      _ = try memory.word(at: cfa &- 8, in: &space)
+    } catch { return false }
     memory.turn(to: cfa &- 8)
     var mask = frame.savedMask
     while mask != 0 {

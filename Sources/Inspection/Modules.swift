@@ -124,7 +124,8 @@ struct Modules {
 
   private mutating func noteRegion(of found: Known) {
     guard found.problem == nil, let image = found.image, let module = found.module else { return }
-    image.points.trim()
+    // Only now: the trail of a walk that has met the image in another mapping holds numbers of its points.
+    if !known.dropLast().contains(where: { $0.image === image }) { image.points.trim() }
     let mapping = found.mapping
     let (end, overflow) = mapping.fileOffset.addingReportingOverflow(mapping.end - mapping.start)
     guard !overflow else { return }

@@ -6,10 +6,13 @@ import Wire
 ///
 /// A word is read once and stays what it was, so that one inspection judges one stack.
 struct StackMemory {
-  /// A piece: what one copy costs is the call, not the bytes.
+  /// A piece: what one copy costs is the call, not the bytes. Where one goes on after another, it is twice as long.
   static let pieceBytes = 4096
+  static let longestPieceBytes = 1 << 15
   /// 8 MiB, the usual limit of a whole stack.
   static let maxPieces = 2048
+  /// From so many on none is longer than the shortest.
+  private static let maxLongPieces = 128
 
   private struct Piece {
     var start: UInt64
@@ -36,14 +39,23 @@ struct StackMemory {
     if let word = held(address) { return word }
     guard pieces.count < StackMemory.maxPieces else { throw .unreadable(address: address) }
     do throws(Unreadable) {
-      let bytes = try space.read(at: address, upTo: StackMemory.pieceBytes)
-      guard bytes.count <= StackMemory.pieceBytes, !address.addingReportingOverflow(UInt64(bytes.count)).overflow else {
+      let count = nextCount(at: address)
+      let bytes = try space.read(at: address, upTo: count)
+      guard bytes.count <= count, !address.addingReportingOverflow(UInt64(bytes.count)).overflow else {
         throw Unreadable()
       }
       pieces.append(Piece(start: address, bytes: bytes))
     } catch { throw .unreadable(address: address) }
     guard let word = held(address) else { throw .unreadable(address: address) }
     return word
+  }
+
+  /// How much is read at `address`.
+  private func nextCount(at address: UInt64) -> Int {
+    guard pieces.count < StackMemory.maxLongPieces else { return StackMemory.pieceBytes }
+    let before = pieces.last { address &- $0.start &- UInt64($0.bytes.count) < UInt64(StackMemory.pieceBytes) }
+    guard let before else { return StackMemory.pieceBytes }
+    return min(StackMemory.longestPieceBytes, max(StackMemory.pieceBytes, 2 * before.bytes.count))
   }
 
   /// A word that was read before.
