@@ -9,7 +9,7 @@ package struct Segment: Equatable, Sendable {
   package var isWritable: Bool
 
   /// Neither sum overflows: checked when the headers are read.
-  var fileEnd: UInt64 { fileOffset + fileBytes }
+  package var fileEnd: UInt64 { fileOffset + fileBytes }
   package var end: ImageAddress { ImageAddress(address.value + fileBytes) }
 }
 
@@ -157,6 +157,20 @@ package final class ObjectFile {
     let (offset, available) = try place(of: address)
     guard UInt64(clamping: count) <= available else { throw .unmapped(address + available) }
     return try bytes(at: offset, count: count)
+  }
+
+  /// The eight bytes at `address`, the lowest first.
+  package func word(at address: ImageAddress) throws(ELFError) -> UInt64 {
+    let (offset, available) = try place(of: address)
+    let (end, overflow) = offset.addingReportingOverflow(8)
+    guard available >= 8, !overflow, end <= source.sizeBytes else { return littleEndian(try bytes(at: address, count: 8), at: 0) }
+    let start = Int(offset % UInt64(Chunks.chunkBytes))
+    guard start <= Chunks.chunkBytes - 8 else { return littleEndian(try bytes(at: address, count: 8), at: 0) }
+    do throws(Source.Unreadable) {
+      let chunk = try chunks.chunk(offset / UInt64(Chunks.chunkBytes), of: source)
+      guard chunk.count - start >= 8 else { throw Source.Unreadable() }
+      return littleEndianWord(chunk, at: start)
+    } catch { throw .unreadable(offset: offset, count: 8) }
   }
 
   /// Up to `count` bytes: fewer where the segment ends.

@@ -10,6 +10,12 @@ struct Code {
   private let decoder: OperationDecoder
   private var pages: [UInt64: [UInt8]] = [:]
   private var last: (number: UInt64, bytes: [UInt8])?
+  /// What was decoded: an analysis comes to an instruction on several ways.
+  private var places = AddressMap()
+  private var operations: [Operation?] = []
+
+  /// Some 2 MiB, for as long as one function is looked at.
+  private static let maxOperations = 1 << 14
 
   init(_ file: ObjectFile, _ decoder: OperationDecoder) {
     self.file = file
@@ -18,6 +24,15 @@ struct Code {
 
   /// nil where the bytes are no instruction, or no code of the file.
   mutating func operation(at address: ImageAddress) throws(ELFError) -> Operation? {
+    if let place = places[address] { return operations[place] }
+    let operation = try decode(at: address)
+    if operations.count >= Code.maxOperations { (places, operations) = (AddressMap(), []) }
+    places[address] = operations.count
+    operations.append(operation)
+    return operation
+  }
+
+  private mutating func decode(at address: ImageAddress) throws(ELFError) -> Operation? {
     let number = address.value / Code.pageBytes
     let bytes: [UInt8]
     if let last, last.number == number {

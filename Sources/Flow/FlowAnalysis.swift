@@ -33,10 +33,11 @@ package struct FlowAnalysis {
 
   var code: Code
   var states: [State] = [State()]
-  var visited: [ImageAddress: Int] = [:]
+  var visited = AddressMap()
   /// By return address: the state that the call returns to, if it does.
-  private(set) var calls: [ImageAddress: Int] = [:]
-  private var afterCall: [ImageAddress: ImageAddress] = [:]
+  private(set) var calls = AddressMap()
+  /// By the address that only a call's return leads to: where that call ends.
+  private var afterCall = AddressMap()
   var ways: [Edge] = []
   private var returns: [Edge] = []
   private var nextReturn = 0
@@ -66,7 +67,7 @@ package struct FlowAnalysis {
       if !mustRestart { return }
     }
     // So many contradictions are no compiler's code.
-    (visited, calls) = ([:], [:])
+    (visited, calls) = (AddressMap(), AddressMap())
   }
 
   /// The state of the function while the call that returns to `address` runs, else before the instruction there.
@@ -74,7 +75,7 @@ package struct FlowAnalysis {
 
   private mutating func run(_ budget: inout Budget) throws(UnwindError) {
     mustRestart = false
-    (visited, calls, afterCall, states, unresolved) = ([:], [:], [:], [State()], nil)
+    (visited, calls, afterCall, states, unresolved) = (AddressMap(), AddressMap(), AddressMap(), [State()], nil)
     (keptSlots, searched) = (0, entry)
     (ways, returns, nextReturn) = ([Edge(target: entry, state: 0, call: nil)], [], 0)
     try followAll(&budget)
@@ -109,7 +110,7 @@ package struct FlowAnalysis {
         (index, call) = (met, nil)
       } else {
         guard visited.count < FlowAnalysis.maxInstructions else { throw .exhausted }
-        if let call { afterCall[address] = call }
+        if let call { afterCall[address] = Int(truncatingIfNeeded: call.value) }
       }
       visited[address] = index
       guard let operation = try decoded(at: address, &budget) else { return }
@@ -160,13 +161,12 @@ package struct FlowAnalysis {
   private mutating func state(
     after operation: Operation, from index: Int, next: ImageAddress, _ budget: inout Budget
   ) throws(UnwindError) -> Int {
-    if operation.effect == .none, operation.written == 0, operation.transfer == .next { return index }
+    if operation.effect == .none, operation.transfer == .next, !states[index].knows(operation.written) { return index }
     var state = states[index]
-    let before = state
     state.execute(operation, next: next)
     // Hand-written code may keep its frame in a register that calls may change, where it knows that the callee does not.
-    if state.cfa == nil, before.cfa != nil, case .call(let displacement) = operation.transfer {
-      state = before
+    if case .call(let displacement) = operation.transfer, state.cfa == nil, states[index].cfa != nil {
+      state = states[index]
       state.forget(try written(by: next + UInt64(bitPattern: displacement), &budget))
     }
     return state == states[index] ? index : try keep(state, &budget)
@@ -198,28 +198,28 @@ package struct FlowAnalysis {
   private mutating func meet(
     _ known: Int, _ new: Int, at address: ImageAddress, _ call: ImageAddress?, _ budget: inout Budget
   ) throws(UnwindError) -> Int? {
-    let (a, b) = (states[known], states[new])
-    try budget.spend(a.costOfMeeting(b))
-    let met = a.meeting(b)
+    try budget.spend(states[known].costOfMeeting(states[new]))
+    var met = states[known]
+    let isChanged = met.meet(states[new])
     // A function with a frame pointer may well have taken different amounts of stack (alloca).
-    if a.stackPointer != b.stackPointer, !met.keepsFrame, a.cfa != nil, b.cfa != nil {
+    if states[known].stackPointer != states[new].stackPointer, !met.keepsFrame, states[known].cfa != nil, states[new].cfa != nil {
       if let call {
         withoutReturn.insert(call)
         return nil
       }
       if let call = afterCall[address] {
-        withoutReturn.insert(call)
+        withoutReturn.insert(ImageAddress(UInt64(truncatingIfNeeded: call)))
         mustRestart = true
         return nil
       }
     }
-    return met == a ? known : try keep(met, &budget)
+    return isChanged ? try keep(met, &budget) : known
   }
 
   private mutating func merged(_ known: Int, _ new: Int, _ budget: inout Budget) throws(UnwindError) -> Int {
     try budget.spend(states[known].costOfMeeting(states[new]))
-    let met = states[known].meeting(states[new])
-    return met == states[known] ? known : try keep(met, &budget)
+    var met = states[known]
+    return met.meet(states[new]) ? try keep(met, &budget) : known
   }
 
   mutating func keep(_ state: State, _ budget: inout Budget) throws(UnwindError) -> Int {

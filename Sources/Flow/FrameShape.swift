@@ -26,7 +26,12 @@ extension FlowAnalysis {
 
   /// The shapes, where there are any, at all of the function's calls, by the address that each returns to.
   package func shapes(isFixed: Bool) -> [ImageAddress: FrameShape] {
-    calls.mapValues { shape(states[$0], isFixed) }.filter { !$0.value.isEmpty }
+    var shapes: [ImageAddress: FrameShape] = [:]
+    calls.forEach { (address, state) in
+      let shape = shape(states[state], isFixed)
+      if !shape.isEmpty { shapes[address] = shape }
+    }
+    return shapes
   }
 
   private func shape(_ state: State, _ isFixed: Bool) -> FrameShape {

@@ -29,6 +29,73 @@ enum Value: Equatable {
   }
 }
 
+/// Sixteen values, taken apart so that two sets of them are compared and met without a look at each one's case: at most instructions nearly all
+/// of them are the same.
+private struct Values: Equatable {
+  /// 0: unknown.
+  private var kinds: SIMD16<UInt8> = .zero
+  /// What the cases carry; 0 where they carry nothing.
+  private var first: SIMD16<Int64> = .zero
+  private var second: SIMD16<Int64> = .zero
+
+  subscript(number: Int) -> Value {
+    get {
+      switch kinds[number] {
+      case 1: .entry(UInt8(truncatingIfNeeded: first[number]))
+      case 2: .returnAddress
+      case 3: .frame(first[number])
+      case 4: .aligned(first[number])
+      case 5: .constant(first[number])
+      case 6: .canary
+      case 7: .tableEntry(table: first[number])
+      case 8: .tableTarget(table: first[number], base: second[number])
+      default: .unknown
+      }
+    }
+    set {
+      (kinds[number], first[number], second[number]) =
+        switch newValue {
+        case .unknown: (0, 0, 0)
+        case .entry(let register): (1, Int64(register), 0)
+        case .returnAddress: (2, 0, 0)
+        case .frame(let offset): (3, offset, 0)
+        case .aligned(let offset): (4, offset, 0)
+        case .constant(let value): (5, value, 0)
+        case .canary: (6, 0, 0)
+        case .tableEntry(let table): (7, table, 0)
+        case .tableTarget(let table, let base): (8, table, base)
+        }
+    }
+  }
+
+  func isUnknown(_ number: Int) -> Bool { kinds[number] == 0 }
+
+  /// What differs becomes unknown. Whether anything has.
+  mutating func meet(_ other: Values) -> Bool {
+    guard self != other else { return false }
+    var isChanged = false
+    for number in 0..<16 {
+      let isSame = kinds[number] == other.kinds[number] && first[number] == other.first[number] && second[number] == other.second[number]
+      if !isSame, kinds[number] != 0 {
+        self[number] = .unknown
+        isChanged = true
+      }
+    }
+    return isChanged
+  }
+
+  /// As whole vectors: one by one it would take as long as all the rest of an analysis.
+  static func == (a: Values, b: Values) -> Bool {
+    let (others, kinds) = ((a.first ^ b.first) | (a.second ^ b.second), a.kinds ^ b.kinds)
+    var (sum, small): (Int64, UInt8) = (0, 0)
+    for number in 0..<16 {
+      sum |= others[number]
+      small |= kinds[number]
+    }
+    return sum == 0 && small == 0
+  }
+}
+
 /// What is known before one instruction: the sixteen registers, and the slots of the frame that were written.
 struct State: Equatable {
   struct Slot: Equatable {
@@ -40,7 +107,7 @@ struct State: Equatable {
   /// What saves registers are the first stores of a function: later ones share the last slot.
   static let maxSlots = 48
 
-  private var registers: [16 of Value]
+  private var registers = Values()
   private(set) var slots: [Slot] = []
 
   /// The constant of the last comparison: the highest index, where a jump through a table follows.
@@ -51,7 +118,7 @@ struct State: Equatable {
 
   /// At a function's entry.
   init() {
-    registers = .init { .entry(UInt8($0)) }
+    for number in 0..<16 { registers[number] = .entry(UInt8(number)) }
     registers[Registers.rsp] = .frame(-8)
     slots = [Slot(place: .frame(-8), value: .returnAddress)]
   }
@@ -59,6 +126,16 @@ struct State: Equatable {
   subscript(register: UInt8) -> Value {
     get { registers[Int(register & 15)] }
     set { registers[Int(register & 15)] = newValue }
+  }
+
+  /// Something is known of one of the registers that `mask` names.
+  func knows(_ mask: UInt16) -> Bool {
+    var mask = mask
+    while mask != 0 {
+      if !registers.isUnknown(mask.trailingZeroBitCount) { return true }
+      mask &= mask - 1
+    }
+    return false
   }
 
   var stackPointer: Value {
@@ -97,17 +174,24 @@ struct State: Equatable {
 
   /// What holds on both of two ways to one instruction.
   func meeting(_ other: State) -> State {
-    if self == other { return self }
     var result = self
-    for index in 0..<16 where registers[index] != other.registers[index] { result.registers[index] = .unknown }
-    if compared != other.compared { result.compared = nil }
-    result.mayBeNewTask = mayBeNewTask || other.mayBeNewTask
-    result.slots.removeAll { slot in !other.slots.contains(slot) }
+    _ = result.meet(other)
     return result
   }
 
-  static func == (a: State, b: State) -> Bool {
-    for index in 0..<16 where a.registers[index] != b.registers[index] { return false }
-    return a.slots == b.slots && a.compared == b.compared && a.mayBeNewTask == b.mayBeNewTask
+  /// Whether anything has changed by what holds on the other way.
+  mutating func meet(_ other: State) -> Bool {
+    var isChanged = registers.meet(other.registers)
+    if compared != nil, compared != other.compared { (compared, isChanged) = (nil, true) }
+    if !mayBeNewTask, other.mayBeNewTask { (mayBeNewTask, isChanged) = (true, true) }
+    guard slots != other.slots else { return isChanged }
+    // Mostly the same slots were written in the same order.
+    let before = slots.count
+    var place = 0
+    slots.removeAll { slot in
+      defer { place += 1 }
+      return !(place < other.slots.count && other.slots[place] == slot) && !other.slots.contains(slot)
+    }
+    return isChanged || slots.count != before
   }
 }

@@ -42,6 +42,8 @@ final class CodePoint {
   }
 
   var unwinding: Unwinding
+  /// Its place among those that its image keeps; nil where it is not kept.
+  var number: Int32?
   /// Objections of `site`, `function` and `call`.
   var objections: [Objection] = []
   /// The function starts at the file's entry point.

@@ -9,7 +9,7 @@ extension Walk {
     finding.violations.sort { ($0.frame, $0.check.rawValue) < ($1.frame, $1.check.rawValue) }
     guard explain || !finding.isClean else { return finding }
     for (index, names) in names.enumerated() {
-      guard let names else { continue }
+      guard let names = self.names(names) else { continue }
       if let (name, start) = names.image.function(at: names.lookup) {
         finding.frames[index].function = name
         finding.frames[index].functionOffset = names.address.value &- start.value
@@ -18,6 +18,18 @@ extension Walk {
       }
     }
     return finding
+  }
+
+  private func names(_ named: Named) -> Names? {
+    switch named {
+    case .nothing: return nil
+    case .names(let names): return names
+    case .step(let place):
+      let visited = trail[place]
+      return Names(
+        image: visited.code.image, address: visited.code.address, lookup: visited.place.arrival.lookup(visited.code.address),
+        functionStart: visited.functionStart)
+    }
   }
 
   /// Words that are read below SP, and how many of them are listed.

@@ -7,10 +7,10 @@ extension Walk {
   /// What one such question may cost.
   private static let maxShapeWork = 1 << 21
   /// `stack_guard` of glibc's `tcbhead_t` and `canary` of musl's `struct pthread`: compilers load it from there.
-  private static let canaryInThread: UInt64 = 0x28
+  static let canaryInThread: UInt64 = 0x28
 
   /// `stack` and `canary`: the frame is as the function's own instructions make it.
-  mutating func judgeFrame(by row: Row, _ source: FrameSource, in space: inout some AddressSpace) throws(Stop) {
+  mutating func judgeFrame(by row: Row, _ source: FrameSource, from place: Place, in space: inout some AddressSpace) throws(Stop) {
     // What a signal frame or Go's table describes has neither.
     guard let visited = trail.last, let cfa = visited.cfa, !row.isSignalFrame, source == .cfi || source == .flow else { return }
     let shape = shape(of: visited, by: row)
@@ -23,8 +23,8 @@ extension Walk {
       switch rule {
       case .saved(let offset): slot = cfa &+ UInt64(bitPattern: offset)
       case .savedFrom(let number, let offset):
-        guard let base = visited.place.registers[Int(number)] else { return }
-        resting.use(Int(number), from: visited.place.origins)
+        guard let base = place.registers[Int(number)] else { return }
+        resting.use(Int(number), from: place.origins)
         slot = base &+ UInt64(bitPattern: offset)
       default: return
       }

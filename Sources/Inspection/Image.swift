@@ -10,14 +10,6 @@ import X86
 ///
 /// Not thread-safe. Bounded: some 3 MiB of verdicts, and the file's own caches.
 package final class Image {
-  /// A whole run of a program meets some 400 to 1,200 distinct return addresses in all its files.
-  static let maxPoints = 4096
-
-  struct Key: Hashable {
-    var address: ImageAddress
-    var arrival: Arrival
-  }
-
   package let file: ObjectFile
   /// When the file was changed last (st_ctime), in nanoseconds since 1970; nil where it is no file on a disk.
   let changed: Int64?
@@ -30,7 +22,7 @@ package final class Image {
   let token = Token()
   /// The kernel's own file, which it maps into every process.
   package var isVDSO = false
-  private var points: [Key: CodePoint] = [:]
+  var points = CodePoints()
   var pieces: [ImageAddress: Piece] = [:]
   private var shownBuildID: String?
   var goTableFound: Result<GoTable?, UnwindError>?
@@ -39,6 +31,9 @@ package final class Image {
   var fingerprints: [ImageAddress: UInt64?] = [:]
 
   final class Token {}
+
+  /// So many of its return addresses are known well enough for frames there to be passed.
+  package var knownFrames: Int { points.frames.count { $0.isKnown } }
 
   package init(_ source: Source, changed: Int64? = nil) throws(ELFError) {
     self.changed = changed
@@ -50,8 +45,7 @@ package final class Image {
 
   /// What this file says about `address`. Never throws: what cannot be judged is the answer's own case.
   func point(_ address: ImageAddress, _ arrival: Arrival, budget: inout Budget) -> CodePoint {
-    let key = Key(address: address, arrival: arrival)
-    if let known = points[key] { return known }
+    if let known = points.number(of: address, arrival) { return points[known] }
     let point: CodePoint
     do throws(UnwindError) {
       point = try judge(address, arrival, budget: &budget)
@@ -59,8 +53,7 @@ package final class Image {
       point = CodePoint(unwinding: .unknown(Reason(error)))
       if error.isPassing { return point }
     }
-    if points.count >= Image.maxPoints { points = [:] }
-    points[key] = point
+    points.keep(point, at: address, arrival)
     return point
   }
 

@@ -196,6 +196,14 @@ extension Image {
     return address + UInt64(bitPattern: displacement)
   }
 
+  /// The same, once for each return address. What is no such call can look like one, and lead anywhere.
+  func called(before address: ImageAddress, _ point: CodePoint) throws(UnwindError) -> ImageAddress? {
+    if case .read(let called) = point.called { return called }
+    let called = try directCall(before: address).flatMap { file.isExecutable($0) ? $0 : nil }
+    point.called = .read(called)
+    return called
+  }
+
   /// Some reading of the bytes before `address` is a call: the forms of `e8` and `ff /2` that compilers write.
   func mayFollowCall(_ address: ImageAddress) throws(UnwindError) -> Bool {
     for length: UInt64 in 2...8 {

@@ -22,7 +22,21 @@ struct Modules {
     case unknown(Reason)
   }
 
+  /// A mapping's code, where it all lies in one segment of its file, the only one that can be executed there.
+  struct Region {
+    var start: UInt64 = 0
+    var count: UInt64 = 0
+    /// Where the file has what lies at `start`.
+    var place = ImageAddress(0)
+    var module: UInt16 = 0
+    fileprivate var known = 0
+
+    @inline(__always) func contains(_ address: UInt64) -> Bool { address &- start < count }
+    @inline(__always) func address(of address: UInt64) -> ImageAddress { place + (address &- start) }
+  }
+
   private(set) var list: [Module] = []
+  private var regions: [Region] = []
   private var identities: [(device: UInt64, inode: UInt64, path: String)] = []
   private var known: [Known] = []
   private var last = 0
@@ -40,6 +54,14 @@ struct Modules {
   }
 
   func knows(_ mapping: Mapping) -> Bool { known.contains { $0.mapping == mapping && $0.problem == nil } }
+
+  /// The region of code that holds `address`, where that was met before.
+  func region(at address: UInt64) -> Region? {
+    for region in regions where region.contains(address) { return region }
+    return nil
+  }
+
+  func image(in region: Region) -> Image? { known[region.known].image }
 
   /// Where the code at `address` lies in its file, if it is code of a file at all: in a mapping that is executable and not
   /// writable, backed by a file that is still there, within an executable segment of that file.
@@ -96,7 +118,24 @@ struct Modules {
     }
     known.append(result)
     last = known.count - 1
+    noteRegion(of: result)
     return result
+  }
+
+  private mutating func noteRegion(of found: Known) {
+    guard found.problem == nil, let image = found.image, let module = found.module else { return }
+    // Only now: the trail of a walk that has met the image in another mapping holds numbers of its points.
+    if !known.dropLast().contains(where: { $0.image === image }) { image.points.trim() }
+    let mapping = found.mapping
+    let (end, overflow) = mapping.fileOffset.addingReportingOverflow(mapping.end - mapping.start)
+    guard !overflow else { return }
+    let segments = image.file.segments.filter { $0.isExecutable && $0.fileOffset < end && mapping.fileOffset < $0.fileEnd }
+    guard segments.count == 1, let segment = segments.first else { return }
+    let from = max(mapping.fileOffset, segment.fileOffset)
+    regions.append(
+      Region(
+        start: mapping.start + (from - mapping.fileOffset), count: min(end, segment.fileEnd) - from,
+        place: segment.address + (from - segment.fileOffset), module: module, known: known.count - 1))
   }
 
   private static func problem(of mapping: Mapping) -> Problem? {

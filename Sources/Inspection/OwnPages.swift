@@ -23,7 +23,10 @@ extension Walk {
   private mutating func judgeAge() {
     guard let started, !permissions.contains(.writtenFiles) else { return }
     var seen: Set<UInt16> = []
-    for visited in trail where seen.insert(visited.code.module).inserted {
+    var last: UInt16?
+    for (place, step) in trail.steps.enumerated() where step.module != last && seen.insert(step.module).inserted {
+      last = step.module
+      let visited = trail[place]
       if let changed = visited.code.image.changed, changed > started { object(.text, .writtenFile, frame: list(visited)) }
     }
   }
@@ -80,25 +83,40 @@ extension Walk {
   /// By page, each once, with the innermost frame.
   private func partsOfChain() throws(Unreadable) -> [Part] {
     var parts: [Part] = []
+    // Pages that are among the parts, each at its place: the chain comes to the same few again and again. The rest falls out when all is sorted.
+    var seen: [64 of UInt64] = .init(repeating: .max)
     func add(_ page: UInt64, _ place: Int) {
-      // Neighbours in the chain often lie beside one another in the file; the rest falls out when it is sorted.
-      if parts.last?.page != page { parts.append(Part(page: page, place: place)) }
+      let slot = Int(truncatingIfNeeded: page / Walk.pageBytes % 64)
+      if seen[slot] == page { return }
+      seen[slot] = page
+      parts.append(Part(page: page, place: place))
     }
-    for (place, visited) in trail.enumerated() {
+    for (place, step) in trail.steps.enumerated() {
       // Recursion comes to the same places again and again.
       if parts.count > Walk.maxParts { parts = unique(parts) }
       // The last byte that has run: of the call, or of the interrupted instruction the first.
-      let end = visited.place.arrival == .interrupted ? visited.place.instruction : visited.place.instruction &- 1
-      let start = visited.startAddress ?? end
+      let end = step.arrival == .interrupted ? step.instruction : step.instruction &- 1
+      let bias = step.instruction &- step.address.value
+      let start = step.functionStart.map { $0.value &+ bias } ?? end
       var page = end & ~(Walk.pageBytes - 1)
       for _ in 0..<Walk.maxPagesOfFunction {
         add(page, place)
         guard start < page else { break }
         page -= Walk.pageBytes
       }
-      if visited.place.arrival == .returned, let called = try addressCalled(by: visited) { add(called & ~(Walk.pageBytes - 1), place) }
+      if step.arrival == .returned, let called = try called(by: step, at: place) {
+        add((called.value &+ bias) & ~(Walk.pageBytes - 1), place)
+      }
     }
     return unique(parts)
+  }
+
+  private func called(by step: Trail.Step, at place: Int) throws(Unreadable) -> ImageAddress? {
+    if case .read(let called) = step.called { return called }
+    let visited = trail[place]
+    do throws(UnwindError) { return try visited.code.image.called(before: visited.code.address, visited.point) } catch {
+      throw Unreadable()
+    }
   }
 
   private static let maxParts = 4096
@@ -106,17 +124,6 @@ extension Walk {
   private func unique(_ parts: [Part]) -> [Part] {
     let sorted = parts.sorted { ($0.page, $0.place) < ($1.page, $1.place) }
     return sorted.indices.compactMap { $0 > 0 && sorted[$0 - 1].page == sorted[$0].page ? nil : sorted[$0] }
-  }
-
-  private func addressCalled(by visited: Visited) throws(Unreadable) -> UInt64? {
-    if case .read(let called) = visited.point.called { return called.map { $0.value &+ visited.bias } }
-    do throws(UnwindError) {
-      let image = visited.code.image
-      // What is no such call can look like one, and lead anywhere.
-      let called = try image.directCall(before: visited.code.address).flatMap { image.file.isExecutable($0) ? $0 : nil }
-      visited.point.called = .read(called)
-      return called.map { $0.value &+ visited.bias }
-    } catch { throw Unreadable() }
   }
 
   /// The private mapping of a file that holds a page; nil where it is none: the vDSO, and what files share has no copies.
@@ -146,9 +153,10 @@ extension Walk {
     current = Current()
     current.frame.module = visited.code.module
     current.frame.offset = visited.code.address.value
-    current.names = Names(
-      image: visited.code.image, address: visited.code.address, lookup: visited.place.arrival.lookup(visited.code.address),
-      functionStart: visited.functionStart)
+    current.names = .names(
+      Names(
+        image: visited.code.image, address: visited.code.address, lookup: visited.place.arrival.lookup(visited.code.address),
+        functionStart: visited.functionStart))
     return listCurrent()
   }
 }

@@ -45,8 +45,10 @@ struct Resting {
   /// The finding rests on more than a basis can tell.
   mutating func giveUp() { isWhole = false }
 
-  mutating func use(_ number: Int, from origins: Origins) {
-    switch origins[number] {
+  mutating func use(_ number: Int, from origins: Origins) { use(origin: origins[number]) }
+
+  mutating func use(origin: UInt64) {
+    switch origin {
     case 0: break
     case let origin where origin <= 16: registers |= 1 << UInt16(origin - 1)
     case let origin: addresses.append(origin)
@@ -103,12 +105,42 @@ struct Resting {
     stacks.first { $0.start <= value && value < $0.end }.map { $0.start...($0.end - 1) }
   }
 
+  /// A chain goes up: nearly all addresses are at their place.
+  private mutating func sortAddresses() {
+    var moves = 8 * addresses.count
+    for index in addresses.indices.dropFirst() {
+      let address = addresses[index]
+      var place = index
+      while place > 0, addresses[place - 1] > address {
+        addresses[place] = addresses[place - 1]
+        place -= 1
+      }
+      addresses[place] = address
+      moves -= index - place
+      guard moves > 0 else {
+        addresses.sort()
+        return
+      }
+    }
+  }
+
+  /// `sorted` are in order.
+  private static func contains(_ sorted: [UInt64], _ address: UInt64) -> Bool {
+    var (low, high) = (0, sorted.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if sorted[middle] < address { low = middle + 1 } else { high = middle }
+    }
+    return low < sorted.count && sorted[low] == address
+  }
+
   /// nil where there is too much to tell.
   consuming func basis(of memory: StackMemory) -> Basis? {
     guard isWhole else { return nil }
     var basis = Basis()
     basis.registers = registers
-    addresses.sort()
+    sortAddresses()
+    basis.words.reserveCapacity(addresses.count + told.count)
     var last: UInt64?
     for address in addresses where address != last {
       guard let value = memory.held(at: address) else { return nil }
@@ -116,7 +148,7 @@ struct Resting {
       last = address
     }
     // What is used for what it is, need not be in a range as well.
-    basis.words += told.filter { word in !basis.words.contains { $0.address == word.address } }
+    basis.words += told.filter { word in !Resting.contains(addresses, word.address) }
     basis.facts = facts + stacks.map { .stack(start: $0.start, end: $0.end, without: $0.without) }
     guard basis.words.count <= Basis.maxWords, basis.facts.count <= Basis.maxFacts else { return nil }
     return basis

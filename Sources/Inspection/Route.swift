@@ -56,7 +56,7 @@ extension Image {
     if let known = fingerprints[start] { return known }
     var found: UInt64?
     do throws(UnwindError) { found = try readFingerprint(of: start, budget: &budget) } catch {}  // a hint is missing, no check is
-    if fingerprints.count < Image.maxPoints { fingerprints[start] = .some(found) }
+    if fingerprints.count < CodePoints.maxKept { fingerprints[start] = .some(found) }
     return found
   }
 

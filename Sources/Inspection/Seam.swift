@@ -41,8 +41,7 @@ extension Walk {
 
   /// All frames below the current one lie in the file that makes the system call, and each called the next.
   private var isInnermostRun: Bool {
-    guard let first = trail.first, first.place.arrival == .trapped else { return false }
-    return trail.dropLast().allSatisfy { $0.code.image === first.code.image && !$0.followsMadeCode && $0.place.arrival != .interrupted }
+    trail.innermostRun > 0 && trail.innermostRun >= trail.count - 1
   }
 
   /// Some loaded file holds the address of the function, or of one that jumps to it.

@@ -44,7 +44,7 @@ struct Walk {
   /// The frame that is being judged, and its place in the finding once something is said about it.
   struct Current {
     var frame = Frame(module: nil, offset: 0, function: nil, functionOffset: 0, source: .none)
-    var names: Names?
+    var names = Named.nothing
     var listed: UInt16?
   }
 
@@ -63,20 +63,26 @@ struct Walk {
     var functionStart: ImageAddress?
   }
 
+  enum Named {
+    case nothing
+    case names(Names)
+    /// By the frame at this place of the trail.
+    case step(Int)
+  }
+
   let snapshot: Snapshot
   let limits: Limits
   var finding = Finding()
-  var names: [Names?] = []
+  var names: [Named] = []
   var modules = Modules()
   var budget: Budget
   var memory: StackMemory
   /// What the finding rests on so far.
   var resting = Resting()
   var current = Current()
-  /// The frames that were judged, the innermost first.
-  var trail: [Visited] = []
+  var trail = Trail()
   /// Frames that files' tables say nothing of have been met since the last one of the trail.
-  private var hasMetMadeCode = false
+  private(set) var hasMetMadeCode = false
   /// The images of all files that the process has mapped code of; nil while nobody has asked.
   var loaded: [Image]?
   /// What functions that are left on the way out would have written: see RestOfFunction.
@@ -112,7 +118,7 @@ struct Walk {
         guard finding.depth < limits.maxFrames else { throw .unknown(.tooDeep) }
         finding.depth += 1
         guard let next = try visit(place, in: &space) else { break }
-        place = next
+        place = try passKnown(from: next, in: &space)
       } while true
     } catch {
       switch error {
@@ -137,14 +143,11 @@ struct Walk {
     let code = try locate(place, in: &space)
     guard let stackPointer = place.registers[Registers.rsp] else { throw .unknown(.noRegisters) }
     let point = code.image.point(code.address, place.arrival, budget: &budget)
-    current.names = Names(
-      image: code.image, address: code.address, lookup: place.arrival.lookup(code.address), functionStart: point.functionStart)
+    current.names = .names(
+      Names(image: code.image, address: code.address, lookup: place.arrival.lookup(code.address), functionStart: point.functionStart))
     list()
     if stretch == nil { try enter(stackPointer, in: &space) }
-    trail.append(
-      Visited(
-        code: code, place: place, point: point, functionStart: point.functionStart, listed: current.listed,
-        followsMadeCode: hasMetMadeCode))
+    trail.append(code, place, point, listed: current.listed, followsMadeCode: hasMetMadeCode)
     hasMetMadeCode = false
     judgeAlignment(stackPointer, place, in: code)
     if !point.hasCFI, let next = try visitEmbedded(code, place, in: &space) {
@@ -181,11 +184,16 @@ struct Walk {
     case .rest(let range): return try follow(range, from: place, in: code, stackPointer, in: &space)
     case .row(let row, let source):
       let end: ChainEnd = point.isEntry ? .processEntry : source == .cfi && !point.isTaskStart ? .coroutine : .threadStart
-      return try ascend(from: place, by: row, source, code, end, changesStack: point.changesStack, in: &space)
+      let next = try ascend(from: place, by: row, source, code, end, changesStack: point.changesStack, in: &space)
+      if next != nil, source == .cfi, place.arrival == .returned { know(code, point, from: calleeOfCurrent) }
+      return next
     case .candidates(let candidates):
       guard let chosen = choose(among: candidates, from: place, code, in: &space) else { throw .unknown(.noUnwindInfo) }
-      current.names?.functionStart = chosen.entry
-      trail[trail.count - 1].functionStart = chosen.entry
+      if case .names(var names) = current.names {
+        names.functionStart = chosen.entry
+        current.names = .names(names)
+      }
+      trail.note(functionStart: chosen.entry)
       let end: ChainEnd = chosen.entry == code.image.file.entry ? .processEntry : .threadStart
       return try ascend(from: place, by: chosen.row, .flow, code, end, in: &space)
     }
@@ -199,8 +207,8 @@ struct Walk {
     let stackPointer = place.registers[Registers.rsp] ?? 0
     let (caller, origins): (Caller, Resting.Origins)
     do throws(UnwindError) { (caller, origins) = try apply(row, to: place, code, in: &space) } catch { throw .unknown(Reason(error)) }
-    trail[trail.count - 1].cfa = caller.returnAddress == nil ? nil : caller.cfa
-    try judgeFrame(by: row, source, in: &space)
+    trail.note(cfa: caller.returnAddress == nil ? nil : caller.cfa)
+    try judgeFrame(by: row, source, from: place, in: &space)
     guard let returnAddress = caller.returnAddress else {
       if end == .threadStart, stretch?.ownership == .chosen, !isMade(by: .clone, startingIn: code) {
         object(.base, .wrongDepth)

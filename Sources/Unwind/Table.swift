@@ -35,11 +35,26 @@ package struct FrameTable {
   private let file: ObjectFile
   private var source: Result<Source, UnwindError>?
   private var commons: [ImageAddress: CommonEntry] = [:]
+  /// What was found last: the same few functions are asked about again and again.
+  private var recent: [Found] = []
+  private var oldest = 0
+
+  /// One entry, and where the next one starts.
+  private struct Found {
+    var start: ImageAddress
+    var next: ImageAddress?
+    var entry: FrameEntry
+  }
+
+  private static let maxRecent = 8
 
   package init(_ file: ObjectFile) { self.file = file }
 
   /// The entry whose range holds `address`, or the gap that does.
   package mutating func find(_ address: ImageAddress, budget: inout Budget) throws(UnwindError) -> Answer {
+    for found in recent where found.start <= address && address < found.next ?? ImageAddress(.max) {
+      return found.entry.range.contains(address) ? .entry(found.entry) : .gap(after: found.entry, before: found.next)
+    }
     let source = try opened(&budget)
     let count: Int
     switch source {
@@ -60,6 +75,9 @@ package struct FrameTable {
     let (start, place) = try pair(low - 1, in: source)
     let entry = try frameEntry(at: place)
     guard entry.range.start == start else { throw .malformed(.table) }
+    let found = Found(start: start, next: before, entry: entry)
+    if recent.count < FrameTable.maxRecent { recent.append(found) } else { recent[oldest] = found }
+    oldest = (oldest + 1) % FrameTable.maxRecent
     return entry.range.contains(address) ? .entry(entry) : .gap(after: entry, before: before)
   }
 
@@ -81,11 +99,10 @@ package struct FrameTable {
   private func pair(_ index: Int, in source: Source) throws(UnwindError) -> (start: ImageAddress, entry: ImageAddress) {
     switch source {
     case .header(let base, let table, _):
-      let bytes = try file.unwindBytes(at: table + 8 * UInt64(index), count: 8)
-      var cursor = Cursor(bytes.span)
-      return (
-        base + (try cursor.plain(.dataRelativeSigned4)), base + (try cursor.plain(.dataRelativeSigned4))
-      )
+      let word: UInt64
+      do throws(ELFError) { word = try file.word(at: table + 8 * UInt64(index)) } catch { throw .file(error) }
+      let (start, entry) = (Int32(truncatingIfNeeded: word), Int32(truncatingIfNeeded: word >> 32))
+      return (base + UInt64(bitPattern: Int64(start)), base + UInt64(bitPattern: Int64(entry)))
     case .index(let index_): return (ImageAddress(index_.starts[index]), index_.entries[index])
     case .none: throw .malformed(.table)
     }

@@ -45,11 +45,7 @@ extension Writer {
     guard let basis else { return }
     put(basis.registers)
     put(UInt32(basis.words.count))
-    for word in basis.words {
-      put(word.address)
-      put(word.low)
-      put(word.high)
-    }
+    put(words: basis.words)
     put(UInt32(basis.facts.count))
     for fact in basis.facts {
       switch fact {
@@ -77,7 +73,9 @@ extension Reader {
     guard try takeFlag() else { return nil }
     var basis = Basis()
     basis.registers = try take()
-    for _ in 0..<(try takeCount(limit: Basis.maxWords)) {
+    let count = try takeCount(limit: Basis.maxWords)
+    basis.words.reserveCapacity(count)
+    for _ in 0..<count {
       basis.words.append(Basis.Word(address: try take(), low: try take(), high: try take()))
     }
     for _ in 0..<(try takeCount(limit: Basis.maxFacts)) {

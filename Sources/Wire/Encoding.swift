@@ -30,8 +30,16 @@ struct Writer {
     bytes.append(contentsOf: value)
   }
 
+  /// Each as its address and its two bounds.
+  mutating func put(words: [Basis.Word]) {
+    // SAFETY: the bytes are the array's own, for the call. A word is three numbers with nothing between them, and so laid out as the wire has
+    // them on the one processor that this is for, which keeps the lowest byte first.
+    unsafe words.withUnsafeBytes { unsafe bytes.append(contentsOf: $0) }
+  }
+
   /// At most `limit` bytes of UTF-8, cut at a character.
   mutating func put(_ value: String, limit: Int) {
+    if value.isEmpty { return put(UInt32(0)) }
     var text = Substring(value)
     while text.utf8.count > limit { text.removeLast() }
     put(Array(text.utf8))
@@ -78,9 +86,19 @@ struct Reader {
 
   mutating func takeString(limit: Int) throws(WireError) -> String {
     let place = offset
+    if try isZero() { return "" }
     // What the other side writes is UTF-8. Put right here, it would be longer than what may be sent on.
     guard let text = String(validating: try takeBytes(limit: limit), as: UTF8.self) else { throw .badValue(offset: place) }
     return text
+  }
+
+  /// Takes a count if that is zero: most names are not there.
+  private mutating func isZero() throws(WireError) -> Bool {
+    guard try take(UInt32.self) == 0 else {
+      offset -= 4
+      return false
+    }
+    return true
   }
 
   mutating func takeCount(limit: Int) throws(WireError) -> Int {

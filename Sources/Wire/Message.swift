@@ -85,8 +85,12 @@ private enum Limit {
 extension Message {
   private enum Kind: UInt8 { case ready = 1, inspect, openMapped, mapped, finding, survey, surveyed }
 
+  private var likelyBytes: Int {
+    if case .finding(let finding) = self { 512 + 32 * finding.frames.count + 24 * (finding.basis?.words.count ?? 0) } else { 512 }
+  }
+
   package func encode() -> [UInt8] {
-    var out = Writer(reserving: 512)
+    var out = Writer(reserving: likelyBytes)
     out.put(Self.magic)
     out.put(Self.version)
     switch self {
@@ -307,8 +311,10 @@ extension Reader {
   }
 
   private mutating func takeFrames(limit: Int, modules: Int) throws(WireError) -> [Frame] {
+    let count = try takeCount(limit: limit)
     var frames: [Frame] = []
-    for _ in 0..<(try takeCount(limit: limit)) {
+    frames.reserveCapacity(count)
+    for _ in 0..<count {
       let place = offset
       let module = try takeOptional()
       if let module, module >= modules { throw .badValue(offset: place) }

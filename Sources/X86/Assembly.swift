@@ -36,7 +36,7 @@ package struct Assembly: Equatable, Sendable {
 extension OperationDecoder {
   /// The instruction at `offset`, or nil where the bytes are none, or end too early.
   package func assembly(at offset: Int, in code: [UInt8]) -> Assembly? {
-    guard let operation = operation(at: offset, in: code) else { return nil }
+    guard let operation = decode(at: offset, in: code) else { return nil }
     let count = visibleOperands
     return Assembly(
       length: operation.length, mnemonic: mnemonic, operands: (0..<count).map(operand), width: count > 0 ? bits(0) : 0,

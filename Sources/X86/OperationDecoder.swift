@@ -10,6 +10,36 @@ private import CZydis
   private var decoder = ZydisDecoder()
   private var decoded = unsafe ZydisDecodedInstruction()
   private let operands: UnsafeMutableBufferPointer<ZydisDecodedOperand>
+  private var recent = Recent()
+
+  /// What was decoded lately, by the sixteen bytes that begin with it: one function is gone through by several analyses in a row. Only the
+  /// bytes decide what an instruction is, and it has at most fifteen.
+  private struct Recent {
+    private struct Decoded {
+      var bytes: (UInt64, UInt64)
+      var operation: Operation?
+    }
+
+    /// 256 of them, some 30 KiB, once there is one.
+    private var all: [Decoded] = []
+
+    private static func place(of bytes: (UInt64, UInt64)) -> Int {
+      Int(truncatingIfNeeded: ((bytes.0 ^ bytes.1 << 7) &* 0x9e37_79b9_7f4a_7c15) >> 56)
+    }
+
+    /// nil where it is not among them; else what the bytes are, be it no instruction.
+    func operation(_ bytes: (UInt64, UInt64)) -> Operation?? {
+      guard !all.isEmpty else { return nil }
+      let slot = Recent.place(of: bytes)
+      return all[slot].bytes == bytes ? .some(all[slot].operation) : nil
+    }
+
+    mutating func keep(_ operation: Operation?, _ bytes: (UInt64, UInt64)) {
+      let decoded = Decoded(bytes: bytes, operation: operation)
+      // In the others' places, too, it is what it is.
+      if all.isEmpty { all = .init(repeating: decoded, count: 256) } else { all[Recent.place(of: bytes)] = decoded }
+    }
+  }
 
   package init() {
     // SAFETY: the buffer is this object's own, zeroed at once (all-zero operands are valid), and freed by deinit alone.
@@ -24,6 +54,20 @@ private import CZydis
 
   /// The instruction at `offset`, or nil where the bytes are none, or end too early.
   package func operation(at offset: Int, in code: [UInt8]) -> Operation? {
+    guard offset >= 0, code.count >= 16, offset <= code.count - 16 else { return decode(at: offset, in: code) }
+    // SAFETY: the line above has found that sixteen bytes are there, and any bytes are numbers.
+    let bytes = unsafe (
+      code.span.bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self),
+      code.span.bytes.unsafeLoadUnaligned(fromByteOffset: offset + 8, as: UInt64.self)
+    )
+    if let known = recent.operation(bytes) { return known }
+    let operation = decode(at: offset, in: code)
+    recent.keep(operation, bytes)
+    return operation
+  }
+
+  /// Decodes into the storage, which the operands are read from.
+  func decode(at offset: Int, in code: [UInt8]) -> Operation? {
     guard offset >= 0, offset < code.count else { return nil }
     // SAFETY: the pointer comes from `code`, which outlives the call; the decoder reads no more than what is left of it from `offset`, and
     // writes at most ten operands, which is what the buffer holds.
