@@ -113,7 +113,7 @@ extension EndToEnd {
         "own-library": ["web-server", "database", "node", "java", "go-service", "python", "strict"],
       ]
       for (attack, stopping) in expected.sorted(by: { $0.key < $1.key }) {
-        let profiles = (["default"] + stopping).flatMap { ["--profile", $0] }
+        let profiles = (["default"] + stopping).flatMap { ["--shipped", $0] }
         let outcome = try run(
           ["env", "CALLGATE_PROGRAMS=\(Callgate.programs)", Self.attacks, attack, "--form", "dynamic", "--main", "--brief", "--json"]
             + profiles,
