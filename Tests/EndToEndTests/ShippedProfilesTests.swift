@@ -30,7 +30,8 @@ extension EndToEnd {
         "batch", "classic-20", "database", "default", "exec-only", "go-service", "java", "node", "python", "strict", "web-server",
       ]
       #expect(Self.names == expected)
-      let lines = try run([Installed().ctl, "profile", "list"], within: 20).lines
+      let installed = try Installed()
+      let lines = try run([installed.ctl, "profile", "list"], within: 20).lines
       #expect(lines.map { String($0.prefix { $0 != " " }) } == expected, "\(lines)")
       for line in lines { #expect(line.contains("  1.0.0  ") && line.count > 40, "\(line)") }
       for name in expected { #expect(Self.rows.contains { $0.profile == name }, "\(name) is tested with nothing") }
@@ -50,13 +51,10 @@ extension EndToEnd {
 
     /// The image has few programs: /usr and /etc are this machine's.
     @Test(arguments: [
-      Row(profile: "default", program: "worker.bash", engine: .podmanCrun),
       Row(profile: "strict", program: "redis.bash", engine: .podmanCrun),
       Row(profile: "strict", program: "service-go-static", engine: .podmanRunc),
       Row(profile: "classic-20", program: "sqlite.bash", engine: .podmanCrun),
-      Row(profile: "classic-20", program: "redis.bash", engine: .podmanRunc),
       Row(profile: "exec-only", program: "script.bash", engine: .podmanCrun),
-      Row(profile: "exec-only", program: "redis.bash", engine: .podmanRunc),
       Row(profile: "web-server", program: "nginx.bash", engine: .podmanCrun),
       Row(profile: "web-server", program: "apache.bash", engine: .podmanRunc),
       Row(profile: "database", program: "redis.bash", engine: .podmanCrun),
