@@ -77,6 +77,15 @@ extension Group {
       /proc/PID/mem goes through write, which no profile can trap: a base that refuses ptrace does not refuse that.
       """,
       [Trap("ptrace"), Trap("process_vm_readv"), Trap("process_vm_writev"), Trap("pidfd_getfd")]),
+    Group(
+      "@network",
+      """
+      The ends of connections, by which a hijacked program calls home or waits to be called: socket, connect, bind, listen, accept and \
+      accept4. What goes through an end that is open (read, write, sendmsg and their like) no profile can trap, as the low-level runtime \
+      needs it before anybody can answer; nor is there more to learn, since every end was made by one of these, or was handed over by \
+      somebody. socketpair has no end outside the program. In a server they are made for every caller, so few profiles trap all of them.
+      """,
+      [Trap("socket"), Trap("connect"), Trap("bind"), Trap("listen"), Trap("accept"), Trap("accept4")]),
   ]
 
   package static func named(_ name: String) -> Group? { all.first { $0.name == name } }

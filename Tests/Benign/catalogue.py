@@ -22,6 +22,8 @@ class Program:
     errors: bool = True
     # An artifact that several programs use is built once, under this name.
     artifact: str = ""
+    # Run under the shipped profiles that SHIPPED names it for, and not under all that are listed there.
+    shipped_only: bool = False
 
 
 GCC = {
@@ -136,4 +138,37 @@ def real_software():
     yield from script("postgres.bash", "/usr/lib/postgresql/*/bin/postgres", "setpriv")
 
 
-PROGRAMS = [*c_programs(), *cpp_programs(), *other_compiled(), *interpreted(), *real_software()]
+def services():
+    """Real software under load: what the shipped profiles are made for."""
+    one = {"shipped_only": True}
+    yield from script("apache.bash", "/usr/sbin/apache2", "/usr/lib/cgi-bin/php8.2", "openssl", "/usr/bin/python3", **one)
+    yield from script("mariadb.bash", "/usr/sbin/mariadbd", "mariadb", **one)
+    yield from script("service.py", "/usr/bin/python3", "openssl", **one)
+    yield from script("service.js", "node", "openssl", command=["node", "{programs}/service.js"], **one)
+    yield from script("worker.bash", "gcc", "make", "git", "/usr/bin/python3", "/usr/bin/ruby", "perl", "dpkg-deb", **one)
+    yield Program(
+        "service-java", ["java", "-XX:-UsePerfData", "-cp", "{built}", "Service"],
+        ["sh", "-c", "mkdir -p {out} && javac -d {out} Service.java"], ["java", "javac"], shipped_only=True)
+    go = "GOFLAGS=-mod=mod GO111MODULE=off GOCACHE={out}.cache go build"
+    for name, setting, options in ("", "", ""), ("-static", "", "-tags netgo,osusergo -ldflags -s"):
+        yield Program(
+            f"service-go{name}", ["{built}"], ["sh", "-c", f"{setting} {go} {options} -o {{out}} service.go"],
+            ["go", "gcc", "openssl"], shipped_only=True)
+
+
+PROGRAMS = [*c_programs(), *cpp_programs(), *other_compiled(), *interpreted(), *real_software(), *services()]
+
+# The shipped profiles, and what each is tested with: programs that are cheap to run stand for their kind where it is tested elsewhere.
+SHIPPED = {
+    "default": ["apache.bash", "mariadb.bash", "worker.bash", "service-go"],
+    "strict": ["redis.bash", "sqlite.bash", "service-go-static", "busybox.sh"],
+    "classic-20": ["nginx.bash", "redis.bash", "sqlite.bash", "python.py"],
+    "exec-only": ["nginx.bash", "redis.bash", "sqlite.bash", "python.py", "service-go", "script.bash"],
+    "web-server": ["nginx.bash", "apache.bash"],
+    "database": ["postgres.bash", "mariadb.bash", "redis.bash", "sqlite.bash"],
+    "node": ["node", "service.js"],
+    "java": ["java", "java-interpreted", "java-c1", "service-java"],
+    "go-service": ["service-go", "service-go-static", "go-static", "go-cgo", "go-pie"],
+    "python": ["python.py", "callbacks.py", "service.py"],
+    "batch": ["worker.bash", "compiler.bash", "project.bash", "git.bash", "perl.pl", "coreutils.bash", "script.bash"],
+}

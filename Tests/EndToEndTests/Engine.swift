@@ -46,10 +46,10 @@ enum Engine: String, CaseIterable, CustomTestStringConvertible {
 
   private func engine(_ gate: Gate) -> [String] { isPodman ? program + ["--runtime", runtime(gate)] : program }
 
-  /// A command that runs `command` in a new container `name`, its input and output passed through.
+  /// A command that runs `command` in a new container `name`, its input and output passed through. `options` are podman's own.
   func run(
     _ command: [String], as name: String, _ gate: Gate, annotations: [String] = [], detached: Bool = false, terminal: Bool = false,
-    sharing folder: String? = nil
+    sharing folder: String? = nil, options: [String] = []
   ) -> [String] {
     let marks = (gate == .untrusted ? ["dev.callgate.untrusted=true"] : []) + annotations
     var words = engine(gate) + ["run"] + marks.flatMap { ["--annotation", $0] }
@@ -59,7 +59,7 @@ enum Engine: String, CaseIterable, CustomTestStringConvertible {
       words += ["--name", name]
       if !detached { words += ["-i"] }
       if let folder { words += ["-v", "\(folder):/shared"] }
-      return words + [Self.image] + command
+      return words + options + [Self.image] + command
     }
     words += ["--runc-binary", runtime(gate)]
     if let folder { words += ["--mount", "type=bind,src=\(folder),dst=/shared,options=rbind:rw"] }

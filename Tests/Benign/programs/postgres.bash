@@ -23,6 +23,13 @@ with recursive r(n) as (select 1 union all select n + 1 from r where n < 1000) s
 copy (select a from t where a < 5) to stdout;
 vacuum t;
 SQL
+# A function whose first call loads a library, and another program.
+psql -qAt <<'SQL'
+create extension pgcrypto;
+create function g(t text) returns text language plpgsql as $$ begin return encode(digest(t, 'sha256'), 'hex'); end $$;
+select g('x');
+copy (select 1) to program 'cat >/dev/null';
+SQL
 pgbench --initialize --quiet --scale=1 2>/dev/null >&2
 pgbench --client=4 --transactions=50 --no-vacuum 2>&1 | grep 'actually processed'
 pg_ctl stop --silent --mode=fast
