@@ -65,7 +65,6 @@ let package = Package(
     // What a container asks for, and what the administrator grants.
     library("OCI", uses: ["JSON", "Diagnostics"]),
     library("Profile", uses: ["YAML", "Diagnostics", "Wire"]),
-    library("Authoring", uses: ["Diagnostics", "JSON", "Profile", "Wire", "YAML"]),
     library("Settings", uses: ["Diagnostics", "Kernel", "Profile", .product(name: "TOMLKit", package: "TOMLKit")]),
     library("Filter", uses: ["CSeccomp", "Kernel", "OCI", "Profile", "Diagnostics"]),
 
@@ -76,6 +75,7 @@ let package = Package(
     library("Plan", uses: ["JSON", "Profile", "Diagnostics", "Wire"]),
     library("Report", uses: ["JSON", "Wire", "Diagnostics"]),
     library("Recording", uses: ["JSON", "Wire"]),
+    library("Authoring", uses: ["Diagnostics", "JSON", "Profile", "Recording", "Report", "Wire", "YAML"]),
     library("Launch", uses: ["JSON", "Kernel", "Plan", "Profile", "Diagnostics", "Recording", "Wire"]),
 
     // What is done with them.
@@ -112,7 +112,9 @@ let package = Package(
     tests("PlanTests", uses: ["Diagnostics", "Plan", "Profile", "Wire"]),
     tests("CallgateTests", uses: ["JSON", "Plan", "callgate", "callgate-inspector", "callgate-supervisor"]),
     tests("ProfileTests", uses: ["Diagnostics", "Profile", "Wire"]),
-    tests("AuthoringTests", uses: ["Authoring", "Diagnostics", "JSON", "Profile", "Wire", "YAML"], resources: [.copy("Fixtures")]),
+    tests(
+      "AuthoringTests", uses: ["Authoring", "Diagnostics", "JSON", "Profile", "Recording", "Report", "Wire", "YAML"],
+      resources: [.copy("Fixtures")]),
     tests("SettingsTests", uses: ["Diagnostics", "Profile", "Settings"]),
     // The programs as their users meet them. `make test` builds them first; the tests find them in the build folder.
     tests("EndToEndTests", uses: []),

@@ -5,10 +5,10 @@ import Settings
 
 struct ProfileCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "profile", abstract: "Read, write and compare profiles.",
+    commandName: "profile", abstract: "Read, write, compare and try profiles.",
     subcommands: [
       List.self, Groups.self, Show.self, ExplainProfile.self, Diff.self, Lint.self, Format.self, PrintSchema.self, ProfileStatus.self,
-      ProfileRebase.self,
+      ProfileRebase.self, Learn.self, MergeProfiles.self, CheckProfile.self, TestProfile.self,
     ])
 
   struct List: ParsableCommand {
