@@ -35,7 +35,7 @@ package struct LearnedChanges: Equatable, Sendable {
 }
 
 /// A profile that does not exist yet. `parent`: what it extends.
-package func newProfile(_ name: String, extending parent: String, from source: String) -> String {
+package func newProfile(_ name: String, extending parent: String) -> String {
   """
   # The ways along which this program makes its system calls, as callgatectl profile learn has written them down. What they are
   # is said by: callgatectl explain CG4013
@@ -44,7 +44,7 @@ package func newProfile(_ name: String, extending parent: String, from source: S
   metadata:
     name: \(name)
     version: 1.0.0
-    description: the ways learnt from \(source)
+    description: the ways to its system calls, learnt from recordings
   spec:
     extends: [\(parent)]
 

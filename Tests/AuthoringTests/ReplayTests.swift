@@ -161,6 +161,10 @@ import Wire
     session.answerAll()
     #expect(
       session.changes.rules.map { text($0.rule.chain) } == ["libc:execve, nginx:spawn, ..., nginx:spawn, nginx:*, nginx:main"])
+    // A file is taken for the profile's module of its name.
+    let known = PathModule(name: "web", path: "/usr/sbin/nginx", buildID: "a0a0a0a0a0")
+    #expect(Recording(event, among: [known])?.modules.contains(Module(path: "/usr/sbin/nginx", buildID: "a0a0a0a0a0")) == true)
+    #expect(Recording(event, among: [known, known])?.modules.contains(Module(path: "nginx", buildID: "")) == true)
     event.frames[1] = line("memory without a file", "")
     #expect(Recording(event) == nil)
     event.frames[1] = line(Finding.madeCode, "")

@@ -101,7 +101,7 @@ extension EndToEnd {
       let refused = try place.profile("learn", "--recording", place.recording)
       #expect(refused.status != 0 && refused.errors.contains("--yes"), "\(refused)")
       let dry = try place.profile("learn", "--recording", place.recording, "--dry-run")
-      #expect(dry.status == 0 && dry.output.contains("+    - syscalls: [execve]") && !place.folder.exists("it.yaml"), "\(dry)")
+      #expect(dry.status == 0 && dry.output.contains("+    - {syscalls: [execve]") && !place.folder.exists("it.yaml"), "\(dry)")
       let taken = try place.profile("learn", "--recording", place.recording, "--yes")
       #expect(taken.status == 0 && taken.output.contains("left out: a way to execve, as edge objected"), "\(taken)")
       let first = place.folder.text("it.yaml")

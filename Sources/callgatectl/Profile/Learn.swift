@@ -47,8 +47,7 @@ struct Learn: ParsableCommand {
 
   func run() throws {
     let locations = try Locations.own()
-    let (source, title) = try input()
-    let target = try LearnTarget(name, file: file, source, title, locations)
+    let (source, title, target) = try input(locations)
     let learner = Learner(source, for: target.before.profile, level: level.flatMap(Level.init(rawValue:)), pinning: buildIDs)
     let isAsking = !yes && !dryRun
     if isAsking, !isTerminal {
@@ -81,10 +80,12 @@ struct Learn: ParsableCommand {
     print("\nwritten: \(target.file)")
   }
 
-  private func input() throws -> (Recording, title: String) {
+  private func input(_ locations: Locations) throws -> (Recording, title: String, LearnTarget) {
     guard let event else {
       let names = recording.isEmpty ? [name] : recording
-      return (try readRecordings(names), names.map { "'\($0)'" }.joined(separator: ", "))
+      let recording = try readRecordings(names)
+      let target = try LearnTarget(name, file: file, recording, locations)
+      return (recording, names.map { "'\($0)'" }.joined(separator: ", "), target)
     }
     let path = try StatePaths.eventsFile(try StatePaths.Environment.own())
     let found = try readRecord(at: path).events.filter { $0.id.hasPrefix(event) }
@@ -92,10 +93,13 @@ struct Learn: ParsableCommand {
       throw Refusal(.noSuchRecording, "there is no event '\(event)' in \(path)", hint: "their ids: callgatectl why --json")
     }
     guard found.count == 1 else { throw Refusal(.badArguments, "\(found.count) events have an id that begins with '\(event)'") }
-    guard let recording = Recording(first) else {
-      throw Refusal(.badRecording, "the event '\(first.id)' tells of no way that a profile could list: callgatectl why shows its stack")
+    func refuse() -> Refusal {
+      Refusal(.badRecording, "the event '\(first.id)' tells of no way that a profile could list: callgatectl why shows its stack")
     }
-    return (recording, "the event \(first.id)")
+    guard let alone = Recording(first) else { throw refuse() }
+    let target = try LearnTarget(name, file: file, alone, locations)
+    guard let recording = Recording(first, among: target.before.profile.modules) else { throw refuse() }
+    return (recording, "the event \(first.id)", target)
   }
 
   private var isTerminal: Bool { isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1 }
@@ -114,7 +118,7 @@ struct LearnTarget {
   private let name: String
   private let locations: Locations
 
-  init(_ name: String, file: String?, _ recording: Recording, _ title: String, _ locations: Locations) throws(Refusal) {
+  init(_ name: String, file: String?, _ recording: Recording, _ locations: Locations) throws(Refusal) {
     self.name = name
     self.locations = locations
     let found = try file == nil ? locations.findProfile(name) : nil
@@ -130,7 +134,7 @@ struct LearnTarget {
       isNew = false
     } else {
       isNew = true
-      text = newProfile(name, extending: try LearnTarget.parent(of: recording), from: title)
+      text = newProfile(name, extending: try LearnTarget.parent(of: recording))
     }
     before = try LearnTarget.parse(text, name, self.file, locations)
   }
@@ -169,7 +173,9 @@ struct LearnTarget {
       let path = session.learner.recording.paths[place]
       let paths = Paths(to: path.syscall, by: after.profile.paths, in: after.profile.modules)
       guard paths.judge(path, of: session.learner.recording) == .allowed else {
-        throw Refusal(.internalError, "\(file) would not allow a way to \(path.syscall) that was to be allowed; nothing was written")
+        throw Refusal(
+          .internalError, "\(file) would not allow a way to \(path.syscall) that was to be allowed; nothing was written",
+          hint: "two of its files may have one name: record it instead")
       }
     }
     return changed

@@ -33,7 +33,7 @@ enum LearnText {
       lines.append("  note: 'path' is \(learner.profile.checks[Check.path.name]?.setting.rawValue ?? "off") in this profile")
     }
     let running = recording.runs.count { $0.ended == nil }
-    if running > 0 { lines.append("  note: \(counted(running, "run")) of it had no end when it was read") }
+    if running > 0, !title.hasPrefix("the event") { lines.append("  note: \(counted(running, "run")) of it had no end when it was read") }
     let unwalked = recording.runs.reduce(UInt64(0)) { $0 + $1.unwalked.values.reduce(0, +) }
     if unwalked > 0 { lines.append("  note: \(counted(unwalked, "call")) could not be followed to the end, so their ways are not known") }
     return lines.joined(separator: "\n")
