@@ -37,7 +37,7 @@ struct Learn: ParsableCommand {
   @Option(help: "0 to 3: how much of each chain is left open; see docs/profiles/learning.md. Otherwise as little as the limits allow.")
   var level: Int?
   @Flag(help: "Show what would be written, and write nothing.") var dryRun = false
-  @Flag(inversion: .prefixedNo, help: "Tell each file by its build id.") var buildIDs = true
+  @Flag(inversion: .prefixedNo, help: "Tell each file by its build id.") var buildIds = true
 
   func validate() throws {
     guard Profile.isName(name) else { throw ValidationError("'\(name)' is no profile name: lower-case letters, digits and '-' only") }
@@ -48,7 +48,7 @@ struct Learn: ParsableCommand {
   func run() throws {
     let locations = try Locations.own()
     let (source, title, target) = try input(locations)
-    let learner = Learner(source, for: target.before.profile, level: level.flatMap(Level.init(rawValue:)), pinning: buildIDs)
+    let learner = Learner(source, for: target.before.profile, level: level.flatMap(Level.init(rawValue:)), pinning: buildIds)
     let isAsking = !yes && !dryRun
     if isAsking, !isTerminal {
       throw Refusal(.badArguments, "there is no terminal to ask on", hint: "--yes takes all as it is proposed, --dry-run shows it")
