@@ -96,6 +96,11 @@ install:
 	  if [ -e "$$profile" ]; then install -m 644 "$$profile" $(INSTALLED)/share/callgate/profiles; fi; done
 	for example in packaging/*/*.toml packaging/*/*.conf; do \
 	  if [ -e "$$example" ]; then install -D -m 644 "$$example" $(INSTALLED)/share/callgate/"$$example"; fi; done
+	# What `callgatectl profile test NAME --attacks` runs, with python3 and gcc.
+	install -d $(INSTALLED)/libexec/callgate/attacks
+	cp -R --no-preserve=ownership Tests/Attacks/. $(INSTALLED)/libexec/callgate/attacks
+	install -m 644 Tests/Benign/running.py $(INSTALLED)/libexec/callgate/attacks
+	rm -rf $(INSTALLED)/libexec/callgate/attacks/__pycache__
 	if [ -e README.md ]; then install -m 644 README.md $(INSTALLED)/share/doc/callgate; fi
 	if [ -d docs ]; then cp -R --no-preserve=ownership,mode docs $(INSTALLED)/share/doc/callgate; fi
 

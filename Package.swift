@@ -68,7 +68,6 @@ let package = Package(
     // What a container asks for, and what the administrator grants.
     library("OCI", uses: ["JSON", "Diagnostics"]),
     library("Profile", uses: ["YAML", "Diagnostics", "Wire"]),
-    library("Authoring", uses: ["Diagnostics", "JSON", "Profile", "Wire", "YAML"]),
     library("Digests", uses: ["Diagnostics", "JSON", "Profile", "Sodium", "Wire"]),
     library("Signatures", uses: ["Diagnostics", "Sodium"]),
     library("Distribution", uses: ["Diagnostics", "Digests", "JSON", "Profile", "Signatures"]),
@@ -84,6 +83,7 @@ let package = Package(
     library("Plan", uses: ["JSON", "Profile", "Diagnostics", "Wire"]),
     library("Report", uses: ["JSON", "Wire", "Diagnostics"]),
     library("Recording", uses: ["JSON", "Wire"]),
+    library("Authoring", uses: ["Diagnostics", "JSON", "Profile", "Recording", "Report", "Wire", "YAML"]),
     library("Launch", uses: ["JSON", "Kernel", "Plan", "Profile", "Diagnostics", "Recording", "Wire"]),
 
     // What is done with them.
@@ -121,7 +121,9 @@ let package = Package(
     tests("PlanTests", uses: ["Diagnostics", "Plan", "Profile", "Wire"]),
     tests("CallgateTests", uses: ["JSON", "Plan", "callgate", "callgate-inspector", "callgate-supervisor"]),
     tests("ProfileTests", uses: ["Diagnostics", "Profile", "Wire"]),
-    tests("AuthoringTests", uses: ["Authoring", "Diagnostics", "JSON", "Profile", "Wire", "YAML"], resources: [.copy("Fixtures")]),
+    tests(
+      "AuthoringTests", uses: ["Authoring", "Diagnostics", "JSON", "Profile", "Recording", "Report", "Wire", "YAML"],
+      resources: [.copy("Fixtures")]),
     tests("DigestsTests", uses: ["Diagnostics", "Digests", "Profile", "Wire"]),
     tests("SignaturesTests", uses: ["Diagnostics", "Signatures", "Sodium"], resources: [.copy("Fixtures")]),
     tests("DistributionTests", uses: ["Diagnostics", "Digests", "Distribution", "JSON", "Signatures"]),

@@ -5,30 +5,29 @@ extension Walk {
   /// `path`: the chain, which has reached its end, is one of those that the profile lists for this system call, and none that it denies.
   mutating func judgePath(_ paths: Paths) {
     guard !paths.isEmpty, finding.end != nil else { return }
-    let named = Set((paths.chains + paths.denied).joined().compactMap(\.module)).subtracting([Paths.madeCode])
-    let names = modules.list.map { module in named.filter { paths.isModule($0, path: module.path, buildID: module.buildID) } }
+    let names = paths.names(of: modules.list)
     var frames: [PathFrame] = []
     /// Which of the trail each frame of the chain stands for.
     var places: [Int] = []
     for (place, visited) in trail.enumerated() {
       // However many frames of made code there are, they are one: only their runtime knows what they are.
       if visited.followsMadeCode {
-        frames.append(PathFrame(modules: [Paths.madeCode]))
+        frames.append(.madeCode)
         places.append(place)
       }
       frames.append(pathFrame(visited, names[Int(visited.code.module)]))
       places.append(place)
     }
-    if let place = firstDenied(of: frames, in: paths.denied) {
+    switch paths.judge(frames) {
+    case .allowed: break
+    case .denied(let place):
       object(
         .path, .deniedPath(UInt8(clamping: place)), frame: 0, detail: paths.denied[place].map(\.description).joined(separator: ", "))
-      return
+    case .unlisted(let place):
+      object(
+        .path, .unlistedPath, frame: trail[places[place]].listed,
+        detail: shown(frames[place], of: modules.list[Int(trail[places[place]].code.module)]))
     }
-    guard !paths.chains.isEmpty else { return }
-    guard let mismatch = firstMismatch(of: frames, in: paths.chains) else { return }
-    object(
-      .path, .unlistedPath, frame: trail[places[mismatch]].listed,
-      detail: shown(frames[mismatch], of: modules.list[Int(trail[places[mismatch]].code.module)]))
   }
 
   private func pathFrame(_ visited: Visited, _ names: Set<String>) -> PathFrame {

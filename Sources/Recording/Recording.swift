@@ -64,10 +64,13 @@ package struct RecordedObjection: Hashable, Sendable {
   /// As profiles name it, or "unknown".
   package var check: String
   package var because: String
+  /// What a profile can say against it, where there is something.
+  package var remedy: Remedy?
 
-  package init(check: String, because: String) {
+  package init(check: String, because: String, remedy: Remedy? = nil) {
     self.check = check
     self.because = because
+    self.remedy = remedy
   }
 }
 

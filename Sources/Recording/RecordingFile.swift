@@ -12,6 +12,10 @@ package import Wire
 ///     {"ended":1764400009000}
 ///
 /// Members that say nothing are left out: `gap`, `repeats` (places in `steps`), `objections`, `fingerprint`, `isStart`.
+///
+/// Several runs that were merged are one file, too: its first line tells of all of them, and each way of its calls and of the runs that took it.
+///
+///     {"format":1,"runs":[{"run":"…","profile":"default","version":"1.0.0","began":…,"ended":…,"calls":43,"callsSinceNew":2,"unwalked":{},"left":0}, …]}
 package enum RecordingFile {
   package static let format = 1
   /// Of one run. What records stays small, whatever a container does.
@@ -24,7 +28,9 @@ package enum RecordingFile {
     case run(RecordedRun)
     case module(Int, Module)
     case function(Int, RecordedFunction)
-    /// `runs` of the path is empty, and `calls` how many the run had made before it.
+    /// Of merged ones.
+    case runs([RecordedRun])
+    /// In a run's own file `runs` of the path is empty, and `calls` how many the run had made before it.
     case path(Int, RecordedPath)
     case counts(Counts)
     case ended(Int64)
@@ -57,6 +63,8 @@ extension RecordingFile.Line {
         JSONMember("profile", .string(run.profile)),
         JSONMember("version", .string(run.profileVersion)), JSONMember("began", .integer(run.began)),
       ])
+    case .runs(let runs):
+      .object([JSONMember("format", .integer(RecordingFile.format)), JSONMember("runs", .array(runs.map(\.json)))])
     case .module(let number, let module):
       .object([
         JSONMember("module", .integer(number)), JSONMember("path", .string(module.path)), JSONMember("buildId", .string(module.buildID)),
@@ -76,7 +84,17 @@ extension RecordingFile.Line {
   /// nil where it is no such line.
   package init?(json: JSONValue) {
     if let format: Int = json["format"]?.integer() {
-      guard format == RecordingFile.format, let id = json["run"]?.text, let profile = json["profile"]?.text,
+      guard format == RecordingFile.format else { return nil }
+      if let elements = json["runs"]?.elements {
+        var runs: [RecordedRun] = []
+        for element in elements {
+          guard let run = RecordedRun(json: element) else { return nil }
+          runs.append(run)
+        }
+        self = .runs(runs)
+        return
+      }
+      guard let id = json["run"]?.text, let profile = json["profile"]?.text,
         let version = json["version"]?.text, let began: Int64 = json["began"]?.integer()
       else { return nil }
       self = .run(RecordedRun(id: id, profile: profile, profileVersion: version, began: began))
@@ -101,6 +119,40 @@ extension RecordingFile.Line {
       self = .ended(time)
     } else {
       return nil
+    }
+  }
+}
+
+extension RecordedRun {
+  fileprivate var json: JSONValue {
+    var members = [
+      JSONMember("run", .string(id)), JSONMember("profile", .string(profile)), JSONMember("version", .string(profileVersion)),
+      JSONMember("began", .integer(began)),
+    ]
+    if let ended { members.append(JSONMember("ended", .integer(ended))) }
+    members += [
+      JSONMember("calls", .integer(calls)), JSONMember("callsSinceNew", .integer(callsSinceNew)),
+      JSONMember("unwalked", .object(unwalked.sorted { $0.key < $1.key }.map { JSONMember($0.key, .integer($0.value)) })),
+      JSONMember("left", .integer(left)),
+    ]
+    return .object(members)
+  }
+
+  fileprivate init?(json: JSONValue) {
+    guard let id = json["run"]?.text, let profile = json["profile"]?.text, let version = json["version"]?.text,
+      let began: Int64 = json["began"]?.integer(), let calls: UInt64 = json["calls"]?.integer(),
+      let callsSinceNew: UInt64 = json["callsSinceNew"]?.integer(), let unwalked = json["unwalked"]?.members,
+      let left: UInt64 = json["left"]?.integer()
+    else { return nil }
+    self.init(id: id, profile: profile, profileVersion: version, began: began)
+    if let end = json["ended"] {
+      guard let time: Int64 = end.integer() else { return nil }
+      ended = time
+    }
+    (self.calls, self.callsSinceNew, self.left) = (calls, callsSinceNew, left)
+    for member in unwalked {
+      guard let calls: UInt64 = member.value.integer() else { return nil }
+      self.unwalked[member.key] = calls
     }
   }
 }
@@ -150,12 +202,10 @@ extension RecordedPath {
     if let gap { members.append(JSONMember("gap", .integer(gap))) }
     if !objections.isEmpty {
       let sorted = objections.sorted { ($0.check, $0.because) < ($1.check, $1.because) }
-      members.append(
-        JSONMember(
-          "objections",
-          .array(sorted.map { .object([JSONMember("check", .string($0.check)), JSONMember("because", .string($0.because))]) })))
+      members.append(JSONMember("objections", .array(sorted.map(\.json))))
     }
     members.append(JSONMember("calls", .integer(calls)))
+    if !runs.isEmpty { members.append(JSONMember("runs", .array(runs.sorted().map(JSONValue.integer)))) }
     members.append(JSONMember("at", .integer(first)))
     return .object(members)
   }
@@ -180,10 +230,33 @@ extension RecordedPath {
     }
     var objections: Set<RecordedObjection> = []
     for objection in json["objections"]?.elements ?? [] {
-      guard let check = objection["check"]?.text, let because = objection["because"]?.text else { return nil }
-      objections.insert(RecordedObjection(check: check, because: because))
+      guard let objection = RecordedObjection(json: objection) else { return nil }
+      objections.insert(objection)
     }
-    self.init(syscall: syscall, steps: steps, gap: gap, objections: objections, calls: calls, first: first)
+    var runs: Set<Int> = []
+    for element in json["runs"]?.elements ?? [] {
+      guard let run: Int = element.integer() else { return nil }
+      runs.insert(run)
+    }
+    self.init(syscall: syscall, steps: steps, gap: gap, objections: objections, calls: calls, runs: runs, first: first)
+  }
+}
+
+extension RecordedObjection {
+  fileprivate var json: JSONValue {
+    var members = [JSONMember("check", .string(check)), JSONMember("because", .string(because))]
+    if let remedy { members.append(JSONMember("remedy", .string(remedy.text))) }
+    return .object(members)
+  }
+
+  fileprivate init?(json: JSONValue) {
+    guard let check = json["check"]?.text, let because = json["because"]?.text else { return nil }
+    var remedy: Remedy?
+    if let member = json["remedy"] {
+      guard let known = member.text.flatMap(Remedy.init(text:)) else { return nil }
+      remedy = known
+    }
+    self.init(check: check, because: because, remedy: remedy)
   }
 }
 
@@ -196,10 +269,16 @@ package enum RecordingError: Error, Equatable, Sendable {
 }
 
 extension Recording {
-  /// Reads the file of one run. A last line that is not whole is left out: its writer was stopped there.
+  /// The file that this one is, as that of merged runs.
+  package var lines: [RecordingFile.Line] {
+    [.runs(runs)] + modules.enumerated().map { .module($0, $1) } + functions.enumerated().map { .function($0, $1) }
+      + paths.enumerated().map { .path($0, $1) }
+  }
+
+  /// Reads the file of one run, or of several that were merged. A last line that is not whole is left out: its writer was stopped there.
   package init(run bytes: [UInt8]) throws(RecordingError) {
     self.init()
-    var callsAtNew: UInt64 = 0
+    var callsAtNew: UInt64?
     let lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
     for (index, text) in lines.enumerated() where !text.isEmpty {
       let isLast = index == lines.count - 1
@@ -212,19 +291,27 @@ extension Recording {
       guard add(line, &callsAtNew) else { throw runs.isEmpty ? .notARecording : .badLine(index + 1) }
     }
     guard !runs.isEmpty else { throw .notARecording }
-    runs[0].callsSinceNew = runs[0].calls - min(runs[0].calls, callsAtNew)
+    // The file of one run tells of its ways as they come; nil where it has none, or others have counted.
+    if let callsAtNew { runs[0].callsSinceNew = runs[0].calls - min(runs[0].calls, callsAtNew) }
   }
 
   /// False where the line does not follow from those before it.
-  private mutating func add(_ line: RecordingFile.Line, _ callsAtNew: inout UInt64) -> Bool {
-    if case .run(let run) = line {
+  private mutating func add(_ line: RecordingFile.Line, _ callsAtNew: inout UInt64?) -> Bool {
+    switch line {
+    case .run(let run):
       guard runs.isEmpty else { return false }
       runs = [run]
+      callsAtNew = 0
       return true
+    case .runs(let all):
+      guard runs.isEmpty, !all.isEmpty else { return false }
+      runs = all
+      return true
+    case .module, .function, .path, .counts, .ended: guard !runs.isEmpty else { return false }
     }
-    guard !runs.isEmpty else { return false }
+    let isMerged = callsAtNew == nil
     switch line {
-    case .run: return false
+    case .run, .runs: return false
     case .module(let number, let module):
       guard number == modules.count else { return false }
       modules.append(module)
@@ -233,19 +320,26 @@ extension Recording {
       functions.append(function)
     case .path(let number, var path):
       guard number == paths.count, path.steps.allSatisfy({ functions.indices.contains($0.function) }) else { return false }
-      callsAtNew = path.calls
-      // It was new because a call was made along it.
-      path.calls = 1
-      path.runs = [0]
+      if isMerged {
+        guard !path.runs.isEmpty, path.runs.allSatisfy(runs.indices.contains) else { return false }
+      } else {
+        guard path.runs.isEmpty else { return false }
+        callsAtNew = path.calls
+        runs[0].calls = max(runs[0].calls, path.calls)
+        // It was new because a call was made along it.
+        path.calls = 1
+        path.runs = [0]
+      }
       paths.append(path)
-      runs[0].calls = max(runs[0].calls, callsAtNew)
     case .counts(let counts):
-      guard counts.paths.count <= paths.count else { return false }
+      guard !isMerged, counts.paths.count <= paths.count else { return false }
       for (index, calls) in counts.paths.enumerated() { paths[index].calls = calls }
       runs[0].calls = counts.calls
       runs[0].unwalked = counts.unwalked
       runs[0].left = counts.left
-    case .ended(let time): runs[0].ended = time
+    case .ended(let time):
+      guard !isMerged else { return false }
+      runs[0].ended = time
     }
     return true
   }

@@ -60,12 +60,12 @@ func identified(_ profile: String, _ version: String, _ digest: String) -> Strin
 }
 
 /// Mangled names run to hundreds of characters; a table is read by its columns. `--json` has them whole.
-func shortened(_ name: String) -> String {
+package func shortened(_ name: String) -> String {
   name.count <= 64 ? name : "\(name.prefix(40))…\(name.suffix(23))"
 }
 
 extension String {
-  func padded(to width: Int) -> String {
+  package func padded(to width: Int) -> String {
     self + String(repeating: " ", count: Swift.max(0, width - count))
   }
 }

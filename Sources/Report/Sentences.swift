@@ -2,10 +2,13 @@ package import Diagnostics
 package import Wire
 
 extension Finding {
+  /// The place of a frame that a runtime has made the code of.
+  package static let madeCode = "code made at run time"
+
   /// A frame as module + offset. Absolute addresses would hand out the address layout.
   package func place(of frame: Frame) -> String {
     guard let index = frame.module, Int(index) < modules.count else {
-      return frame.source == .framePointer || frame.source == .codeCache ? "code made at run time" : "memory without a file"
+      return frame.source == .framePointer || frame.source == .codeCache ? Finding.madeCode : "memory without a file"
     }
     return "\(baseName(modules[Int(index)].path))+0x\(String(frame.offset, radix: 16))"
   }

@@ -83,13 +83,8 @@ extension Plan {
   /// What the paths to `syscall` say: the chain that was denied, or, where none that is allowed was the way, the strictest of those.
   fileprivate func pathAction(_ objection: Objection, _ syscall: String) -> Action? {
     guard case .violation(let violation) = objection, violation.check == .path else { return nil }
-    let concerned = paths.lazy.filter { $0.syscalls.contains(syscall) }
-    if case .deniedPath(let place) = violation.reason {
-      return concerned.filter(\.isDenied).dropFirst(Int(place)).first?.onViolation
-    }
-    return concerned.filter { !$0.isDenied }.compactMap(\.onViolation).reduce(nil) { strictest, action in
-      strictest.map { Action.stricter($0, action) } ?? action
-    }
+    if case .deniedPath(let place) = violation.reason { return paths.action(of: .denied(Int(place)), to: syscall) }
+    return paths.action(of: .unlisted(Int(violation.frame)), to: syscall)
   }
 }
 

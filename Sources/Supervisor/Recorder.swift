@@ -102,7 +102,9 @@ package struct Recorder {
     let identity = RecordedPath.Identity(syscall: syscall, steps: steps, gap: gap)
     if let known = paths[identity] { return known }
     guard paths.count < RecordingFile.maxPaths else { return nil }
-    let objections = finding.violations.map { RecordedObjection(check: $0.check.name, because: finding.sentence($0)) }
+    let objections = finding.violations.map { violation in
+      RecordedObjection(check: violation.check.name, because: finding.sentence(violation), remedy: violation.reason.remedy)
+    }
     append(
       .path(
         paths.count,

@@ -1,5 +1,5 @@
 /// One element of a chain that a profile lists.
-package enum PathElement: Equatable, Sendable, CustomStringConvertible {
+package enum PathElement: Hashable, Sendable, CustomStringConvertible {
   /// `...`: any number of frames, none too, of the modules that the chain names.
   case anyFrames
   /// `libc:*`

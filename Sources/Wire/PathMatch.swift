@@ -1,5 +1,5 @@
 /// A frame as the chains of a profile speak of it.
-package struct PathFrame {
+package struct PathFrame: Equatable, Sendable {
   /// What the profile may call its file.
   package var modules: Set<String>
   /// Of its function: all of them.
@@ -28,7 +28,7 @@ package struct PathFrame {
 
 /// One chain of a profile, and how far the frames that were seen so far lead into it. All ways to read `...` are followed at once, so that no
 /// chain of frames costs more than its length times the chain's.
-package struct PathMatch {
+package struct PathMatch: Hashable, Sendable {
   private let chain: [PathElement]
   /// Those that `...` stands for; nil for all.
   private let modules: Set<String>?
@@ -42,6 +42,8 @@ package struct PathMatch {
     reached = [true] + .init(repeating: false, count: chain.count)
     skipEmpty()
   }
+
+  package func hash(into hasher: inout Hasher) { hasher.combine(reached) }
 
   package var isPossible: Bool { reached.contains(true) }
 

@@ -20,7 +20,7 @@ struct RecordCommand: ParsableCommand {
         callgatectl record stop web
         callgatectl profile learn web --recording web
       """,
-    subcommands: [Start.self, Stop.self, Status.self, List.self, Remove.self])
+    subcommands: [Start.self, Stop.self, Status.self, List.self, MergeRecordings.self, Remove.self])
 
   struct Start: ParsableCommand {
     static let configuration = CommandConfiguration(

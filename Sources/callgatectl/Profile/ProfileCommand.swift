@@ -3,10 +3,11 @@ import JSON
 
 struct ProfileCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "profile", abstract: "Read, write, compare, sign, send and fetch profiles.",
+    commandName: "profile", abstract: "Read, write, learn, compare, try, sign, send and fetch profiles.",
     subcommands: [
-      List.self, Groups.self, Show.self, ExplainProfile.self, Diff.self, Lint.self, Format.self, PrintSchema.self, ProfileStatus.self,
-      ProfileRebase.self, Keygen.self, Sign.self, Verify.self, Export.self, Import.self,
+      List.self, Groups.self, Show.self, ExplainProfile.self, Diff.self, Lint.self, Format.self, PrintSchema.self, Learn.self,
+      MergeProfiles.self, CheckProfile.self, TestProfile.self, ProfileStatus.self, ProfileRebase.self, Keygen.self, Sign.self, Verify.self,
+      Export.self, Import.self,
     ])
 }
 
