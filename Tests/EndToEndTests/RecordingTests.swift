@@ -64,7 +64,7 @@ extension EndToEnd {
         let text = try run([Callgate.ctl, "record", "status", name]).output
         #expect(text.contains("nor in the last 1 run") && text.contains("execve: 2, "), "\(text)")
       }
-      #expect(try run([Callgate.ctl, "record", "status", name]).errors.contains("CG2010"))
+      #expect(try run([Callgate.ctl, "record", "status", name]).errors.contains("CG2020"))
     }
 
     @Test func `a recording denies as usual, or with --audit only writes down`() throws {
@@ -94,7 +94,7 @@ extension EndToEnd {
         try run(engine.run(command, as: Engine.freshName(), .untrusted, annotations: ["dev.callgate.record=\(name)"]))
       }
       let refused = try container()
-      #expect(refused.status != 0 && refused.errors.contains("CG2010"), "\(refused)")
+      #expect(refused.status != 0 && refused.errors.contains("CG2020"), "\(refused)")
       try recorded(name) { () throws in
         #expect(try run([Callgate.ctl, "record", "start", name]).status == 0)
         // The installed programs keep theirs where root's are.

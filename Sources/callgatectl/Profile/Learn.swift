@@ -140,7 +140,9 @@ struct LearnTarget {
   }
 
   private static func parse(_ text: String, _ name: String, _ file: String, _ locations: Locations) throws(Refusal) -> ResolvedProfile {
-    let profile = try ResolvedProfile(parsing: Array(text.utf8), file: file) { parent throws(Refusal) in try locations.verifiedProfile(parent) }
+    let profile = try ResolvedProfile(parsing: Array(text.utf8), file: file) { parent throws(Refusal) in
+      try locations.verifiedProfile(parent)
+    }
     guard profile.profile.name == name else {
       throw Refusal(.badProfile, "\(file): metadata.name is '\(profile.profile.name)', not '\(name)'")
     }
