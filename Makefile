@@ -1,4 +1,4 @@
-# make                 the four programs and the BPF object, in .build/release
+# make                 the four programs, the BPF object and the manual pages, in .build/release
 # make demo            the story in half a minute: an exploit works, and then it does not
 # make benign          programs of every kind, without callgate and under it: the same, and every stack understood
 # make soak            the same over and over, until SOAK_STACKS=1000000 stacks were inspected
@@ -22,9 +22,9 @@ MULTIARCH := $(shell gcc -print-multiarch 2>/dev/null)
 
 INSTALLED := $(DESTDIR)$(PREFIX)
 
-.PHONY: all programs bpf dependencies test-dependencies bench-dependencies demo benign soak bench hot-path attacks test fuzz lint format install uninstall clean
+.PHONY: all programs bpf man dependencies test-dependencies bench-dependencies demo benign soak bench hot-path attacks test fuzz lint format install uninstall clean
 
-all: programs bpf
+all: programs bpf man
 
 programs: dependencies
 	swift build $(SWIFT_FLAGS)
@@ -39,6 +39,12 @@ endif
 
 $(BPF_OBJECT): $(BPF_SOURCE)
 	clang -target bpf -O2 -g -Wall -idirafter /usr/include/$(MULTIARCH) -c $< -o $@
+
+# One page a command, from what its --help says.
+man: programs
+	@swift build $(SWIFT_FLAGS) --product generate-manual
+	@rm -rf .build/release/man && mkdir .build/release/man
+	@.build/release/generate-manual .build/release/callgatectl --multi-page --output-directory .build/release/man
 
 dependencies:
 	@packaging/install-dependencies build
@@ -101,11 +107,14 @@ install:
 	cp -R --no-preserve=ownership Tests/Attacks/. $(INSTALLED)/libexec/callgate/attacks
 	install -m 644 Tests/Benign/running.py $(INSTALLED)/libexec/callgate/attacks
 	rm -rf $(INSTALLED)/libexec/callgate/attacks/__pycache__
+	if [ -d $(PROGRAMS)/man ]; then \
+	  install -d $(INSTALLED)/share/man/man1 && install -m 644 $(PROGRAMS)/man/*.1 $(INSTALLED)/share/man/man1; fi
 	if [ -e README.md ]; then install -m 644 README.md $(INSTALLED)/share/doc/callgate; fi
 	if [ -d docs ]; then cp -R --no-preserve=ownership,mode docs $(INSTALLED)/share/doc/callgate; fi
 
 uninstall:
 	rm -f $(INSTALLED)/bin/callgate $(INSTALLED)/bin/callgatectl
+	rm -f $(INSTALLED)/share/man/man1/callgatectl*.1
 	rm -rf $(INSTALLED)/libexec/callgate $(INSTALLED)/share/callgate $(INSTALLED)/share/doc/callgate
 
 clean:

@@ -12,6 +12,13 @@ extension EndToEnd {
         #expect(FileManager.default.isExecutableFile(atPath: folder.file("usr/" + program)), "\(program)")
       }
       try Callgate.required()
+      // A page for each command that --help lists; programs that were built by themselves have none.
+      if FileManager.default.fileExists(atPath: Callgate.programs + "/man") {
+        for page in ["callgatectl", "callgatectl.record.start", "callgatectl.profile.learn", "callgatectl.profile.rebase"] {
+          let shown = try run(["man", "-l", folder.file("usr/share/man/man1/\(page).1")])
+          #expect(shown.status == 0 && shown.output.contains("NAME"), "\(shown)")
+        }
+      }
       // Run from there: nothing of the build folder may be needed.
       let ctl = folder.file("usr/bin/callgatectl")
       let benign = try run([ctl, "run", "--", "bash", "-c", "/bin/echo works; exit 3"], in: folder)
