@@ -13,6 +13,8 @@ package struct Rebase: Equatable, Sendable {
   package var document: YAMLDocument
   /// Chains that had to be changed or left out, in the file's order.
   package var changes: [Change] = []
+  /// Chains that lead through changed files and were kept, whether their text had to change or not.
+  package var carried = 0
   /// Names of modules that were changed.
   package var modules: [String] = []
 
@@ -29,10 +31,11 @@ package struct Rebase: Equatable, Sendable {
       let chain = (item.value["chain"]?.items ?? []).compactMap { $0.value.text.flatMap(PathElement.init) }
       switch drift.fate(of: chain) {
       case .same: break
-      case .carried(let carried):
-        guard carried != chain else { continue }
-        changes.append(Change(old: chain, new: carried, reasons: []))
-        for (place, element) in carried.enumerated() where element != chain[place] {
+      case .carried(let now):
+        carried += 1
+        guard now != chain else { continue }
+        changes.append(Change(old: chain, new: now, reasons: []))
+        for (place, element) in now.enumerated() where element != chain[place] {
           try document.set(.text(element.description), at: ["spec", "paths", .index(index), "chain", .index(place)])
         }
       case .lost(let reasons):

@@ -7,8 +7,22 @@ extension EndToEnd {
   /// A block after `<!-- file: NAME -->` is a file; a `console` block has commands behind `$ `, and below each what it prints, on both
   /// streams. There `…` stands for anything: alone on a line for any lines. They share a folder, in the order of the page.
   @Suite struct `Documented commands` {
-    @Test(arguments: ["docs/profiles/authoring.md"]) func `print what the page shows`(page: String) throws {
+    @Test func `print what the authors' page shows`() throws {
       try Callgate.required()
+      try expectSame("docs/profiles/authoring.md", programs: Callgate.programs)
+    }
+
+    /// Keys and profiles are put where an installation has them: one of its own.
+    @Test func `print what the session shows`() throws {
+      try Callgate.required()
+      let installed = try Installed()
+      defer {
+        for verb in ["stop", "remove"] { _ = try? run([installed.ctl, "record", verb, "serve-pages"]) }
+      }
+      try expectSame("docs/profiles/session.md", programs: installed.folder.file("bin"))
+    }
+
+    private func expectSame(_ page: String, programs: String) throws {
       let folder = try Folder()
       let text = try String(contentsOfFile: "\(Repository.root)/\(page)", encoding: .utf8)
       var commands = 0
@@ -19,7 +33,7 @@ extension EndToEnd {
         case .console:
           for (command, expected) in block.commands {
             commands += 1
-            let outcome = try run(["sh", "-c", "PATH='\(Callgate.programs)':$PATH; exec 2>&1; \(command)"], in: folder)
+            let outcome = try run(["sh", "-c", "PATH='\(programs)':$PATH; exec 2>&1; \(command)"], in: folder)
             let seen = outcome.output.hasSuffix("\n") ? String(outcome.output.dropLast()) : outcome.output
             #expect(matches(seen, expected), "\(page): $ \(command)\n--- the page\n\(expected)\n--- seen\n\(seen)")
           }
@@ -30,6 +44,7 @@ extension EndToEnd {
 
     @Test func `are compared, and not only run`() {
       #expect(matches("a\nb\nc", "a\n…\nc") && matches("a b c", "a … c") && matches("", "") && matches("a\nc", "a\n…\nc"))
+      #expect(matches("a\nb", "…\nb") && matches("b", "…\nb\n…") && matches("a\nb\nc", "…\nb\n…"))
       #expect(!matches("a\nb", "a") && !matches("a", "b") && !matches("", "a") && !matches("a\nb\nd", "a\n…\nc"))
     }
   }
@@ -84,9 +99,9 @@ private struct Page {
 /// Whether `text` is `pattern`, whose `…` stands for anything.
 private func matches(_ text: String, _ pattern: String) -> Bool {
   // Alone on its line it takes the line's end with it.
-  let parts = (pattern + "\n").replacing("\n…\n", with: "\n\u{0}").replacing("…", with: "\u{0}").split(
+  let parts = ("\n" + pattern + "\n").replacing("\n…\n", with: "\n\u{0}").replacing("…", with: "\u{0}").split(
     separator: "\u{0}", omittingEmptySubsequences: false)
-  var rest = Substring(text + "\n")
+  var rest = Substring("\n" + text + "\n")
   guard let first = parts.first, rest.hasPrefix(first) else { return false }
   if parts.count == 1 { return rest == first }
   rest = rest.dropFirst(first.count)

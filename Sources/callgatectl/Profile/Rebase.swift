@@ -41,9 +41,8 @@ struct ProfileRebase: ParsableCommand {
       }
       guard let target = inPlace ? file : output else { return print(text, terminator: "") }
       do throws(SyscallError) { try replaceFile(target, with: Array(text.utf8)) } catch { throw Refusal(.badProfile, error.plain) }
-      let carried = rebase.changes.count { $0.new != nil }
-      print(
-        "wrote \(target): \(rebase.modules.count) files changed, \(carried) ways carried over, \(rebase.changes.count - carried) taken out")
+      let lost = rebase.changes.count { $0.new == nil }
+      print("wrote \(target): changed \(rebase.modules.joined(separator: ", ")); ways: \(rebase.carried) carried over, \(lost) taken out")
     }
     if rebase.changes.contains(where: { $0.new == nil }) { throw ExitCode(1) }
   }
