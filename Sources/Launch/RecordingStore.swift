@@ -33,6 +33,10 @@ package struct RecordingStore: Equatable, Sendable {
     package var isAudited = false
 
     package init() {}
+
+    fileprivate func fits(_ id: String, _ profile: String) -> Bool {
+      self.profile ?? profile == profile && container.map(id.hasPrefix) ?? true
+    }
   }
 
   /// What is known of one without reading its runs.
@@ -208,11 +212,13 @@ package struct RecordingStore: Equatable, Sendable {
   private func chosen(_ id: String, _ profile: String, _ asked: String?) throws(Refusal) -> Entry? {
     if let asked {
       guard let entry = try entry(asked), entry.isActive else { throw missing(asked) }
+      guard entry.wanted.fits(id, profile) else {
+        throw Refusal(
+          .noSuchRecording, "the recording '\(asked)' does not take this container",
+          hint: "which it takes: callgatectl record status \(asked)")
+      }
       return entry
     }
-    return try entries().first { entry in
-      entry.isActive && entry.wanted.everything && entry.wanted.profile ?? profile == profile
-        && entry.wanted.container.map(id.hasPrefix) ?? true
-    }
+    return try entries().first { $0.isActive && $0.wanted.everything && $0.wanted.fits(id, profile) }
   }
 }

@@ -29,13 +29,9 @@ struct RecordCommand: ParsableCommand {
 
     @Argument(help: "What to call it: lower-case letters, digits and '-'.") var name: String
     @Flag(help: "Take every new untrusted container, not only those that ask for it.") var all = false
-    @Option(help: "With --all: only those under this profile.") var profile: String?
-    @Option(help: "With --all: only those whose id begins so.") var container: String?
+    @Option(help: "Only those under this profile.") var profile: String?
+    @Option(help: "Only those whose id begins so.") var container: String?
     @Flag(help: "Deny nothing meanwhile; what would have been denied is recorded, too.") var audit = false
-
-    func validate() throws {
-      guard all || profile == nil && container == nil else { throw ValidationError("--profile and --container go with --all") }
-    }
 
     func run() throws {
       let store = try RecordingStore.own()
@@ -118,11 +114,9 @@ struct RecordCommand: ParsableCommand {
 
 private func sentence(_ wanted: RecordingStore.Wanted) -> String {
   var text = "takes those that ask for it (dev.callgate.record, callgatectl run --record)"
-  if wanted.everything {
-    text = "takes every new untrusted container"
-    if let profile = wanted.profile { text += " under the profile '\(profile)'" }
-    if let container = wanted.container { text += " whose id begins with '\(container)'" }
-  }
+  if wanted.everything { text = "takes every new untrusted container" }
+  if let profile = wanted.profile { text += ", under the profile '\(profile)'" }
+  if let container = wanted.container { text += ", with an id that begins with '\(container)'" }
   return text + (wanted.isAudited ? "; nothing is denied meanwhile" : "; all checks but 'path' are as usual")
 }
 

@@ -120,6 +120,9 @@ extension EndToEnd {
         #expect(started.status == 0, "\(started)")
         #expect(try run(engine.run(["true"], as: Engine.freshName(), .untrusted)).status == 0)
         #expect(try status(name)["runs"] as? Int == 0)
+        // Neither does it take one that asks.
+        let asked = try run(engine.run(["true"], as: Engine.freshName(), .untrusted, annotations: ["dev.callgate.record=\(name)"]))
+        #expect(asked.status != 0 && asked.errors.contains("does not take this container"), "\(asked)")
       }
       try recorded(name) { () throws in
         #expect(try run([Callgate.ctl, "record", "start", name, "--all", "--profile", "default"]).status == 0)
