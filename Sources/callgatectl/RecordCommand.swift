@@ -32,12 +32,14 @@ struct RecordCommand: ParsableCommand {
     @Option(help: "Only those under this profile.") var profile: String?
     @Option(help: "Only those whose id begins so.") var container: String?
     @Flag(help: "Deny nothing meanwhile; what would have been denied is recorded, too.") var audit = false
+    @Flag(help: "One JSON object.") var json = false
 
     func run() throws {
       let store = try RecordingStore.own()
       var wanted = RecordingStore.Wanted()
       (wanted.everything, wanted.profile, wanted.container, wanted.isAudited) = (all, profile, container, audit)
       try store.start(name, wanted)
+      if json { return try printStatus(of: name, store) }
       print("recording '\(name)': \(sentence(wanted))")
       print("it is kept in \(store.directory)/\(name); how far it is: callgatectl record status \(name)")
     }
@@ -49,10 +51,12 @@ struct RecordCommand: ParsableCommand {
       discussion: "Containers that run go on, and are no longer recorded. Example: callgatectl record stop web")
 
     @Argument(help: "Its name.") var name: String
+    @Flag(help: "One JSON object.") var json = false
 
     func run() throws {
       let store = try RecordingStore.own()
       try store.stop(name)
+      if json { return try printStatus(of: name, store) }
       let recording = try store.read(name)
       print("stopped '\(name)': \(countOf(recording.paths.count, "way")) in \(countOf(recording.runs.count, "run"))")
       if !recording.paths.isEmpty { print("make a profile of it: callgatectl profile learn \(name) --recording \(name)") }
@@ -69,12 +73,8 @@ struct RecordCommand: ParsableCommand {
 
     func run() throws {
       let store = try RecordingStore.own()
-      guard let entry = try store.entry(name) else {
-        throw Refusal(.noSuchRecording, "there is no recording '\(name)'", hint: "those that there are: callgatectl record list")
-      }
-      let recording = try store.read(name)
-      let status = RecordingStatus(entry, recording, now: wallMilliseconds())
-      print(json ? String(decoding: status.json.serialised(), as: UTF8.self) : status.text)
+      if json { return try printStatus(of: name, store) }
+      print(try status(of: name, store).text)
     }
   }
 
@@ -104,12 +104,25 @@ struct RecordCommand: ParsableCommand {
       abstract: "Delete a recording that was stopped.", discussion: "Example: callgatectl record remove web")
 
     @Argument(help: "Its name.") var name: String
+    @Flag(help: "One JSON object.") var json = false
 
     func run() throws {
       try RecordingStore.own().remove(name)
+      if json { return printJSON(.object([JSONMember("removed", .string(name))])) }
       print("removed '\(name)'")
     }
   }
+}
+
+private func status(of name: String, _ store: RecordingStore) throws(Refusal) -> RecordingStatus {
+  guard let entry = try store.entry(name) else {
+    throw Refusal(.noSuchRecording, "there is no recording '\(name)'", hint: "those that there are: callgatectl record list")
+  }
+  return RecordingStatus(entry, try store.read(name), now: wallMilliseconds())
+}
+
+private func printStatus(of name: String, _ store: RecordingStore) throws(Refusal) {
+  print(String(decoding: try status(of: name, store).json.serialised(), as: UTF8.self))
 }
 
 private func sentence(_ wanted: RecordingStore.Wanted) -> String {

@@ -1,11 +1,15 @@
 import ArgumentParser
+import JSON
 import Profile
 
 extension ProfileCommand {
   struct Groups: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "List the groups of system calls that a profile can trap.")
 
+    @Flag(help: "One JSON object a group, in an array.") var json = false
+
     func run() throws {
+      guard !json else { return printJSON(.array(Group.all.map(\.json))) }
       for group in Group.all {
         print("\(group.name)\n\(wrapped(group.sentence, width: 78, indent: 2))")
         for trap in group.traps { print("    \(trap.syscall)\(condition(trap))") }
@@ -28,5 +32,26 @@ extension ProfileCommand {
       let how = condition.relation == .allSet ? "all of" : "any of"
       return "  where argument \(condition.argument) has \(how) 0x\(String(condition.mask, radix: 16))"
     }
+  }
+}
+
+extension Group {
+  fileprivate var json: JSONValue {
+    .object([
+      JSONMember("name", .string(name)), JSONMember("sentence", .string(sentence)), JSONMember("traps", .array(traps.map(\.json))),
+      JSONMember("absent", .array(absent.map(JSONValue.string))),
+    ])
+  }
+}
+
+extension Trap {
+  fileprivate var json: JSONValue {
+    var members = [JSONMember("syscall", .string(syscall))]
+    if let condition {
+      members += [
+        JSONMember("argument", .integer(condition.argument)), JSONMember(condition.relation.rawValue, .integer(condition.mask)),
+      ]
+    }
+    return .object(members)
   }
 }

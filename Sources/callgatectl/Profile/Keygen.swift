@@ -1,5 +1,6 @@
 import ArgumentParser
 import Diagnostics
+import JSON
 import Kernel
 import Signatures
 
@@ -13,6 +14,7 @@ extension ProfileCommand {
         """)
 
     @Argument(help: "What the files are called, up to their endings; a path is one, too.") var name: String
+    @Flag(help: "One JSON object.") var json = false
 
     func run() throws {
       let key = try SecretKey.make()
@@ -20,6 +22,7 @@ extension ProfileCommand {
       try refuseExisting(known)
       try write(key.pem, to: secret, mode: 0o600)
       try write(key.publicKey.pem, to: known, mode: 0o644)
+      guard !json else { return printJSON(.object([JSONMember("secret", .string(secret)), JSONMember("public", .string(known))])) }
       print("\(secret)  signs: keep it to yourself\n\(known)  verifies: put it into /etc/callgate/keys")
     }
 

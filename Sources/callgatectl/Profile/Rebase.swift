@@ -1,9 +1,11 @@
 import ArgumentParser
 import Authoring
 import Diagnostics
+import JSON
 import Kernel
 import Profile
 import Settings
+import Wire
 import YAML
 
 struct ProfileRebase: ParsableCommand {
@@ -23,8 +25,10 @@ struct ProfileRebase: ParsableCommand {
   @OptionGroup var image: ImageOptions
   @Flag(help: "Change the installed file, in place of writing to standard output.") var inPlace = false
   @Option(help: "The file to write.") var output: String?
+  @Flag(help: "Say what was changed as one JSON object; with --in-place or --output.") var json = false
 
   func validate() throws {
+    guard !json || inPlace || output != nil else { throw ValidationError("--json goes with --in-place or --output") }
     guard !inPlace || output == nil else { throw ValidationError("--in-place and --output exclude one another") }
   }
 
@@ -41,10 +45,28 @@ struct ProfileRebase: ParsableCommand {
       }
       guard let target = inPlace ? file : output else { return print(text, terminator: "") }
       do throws(SyscallError) { try replaceFile(target, with: Array(text.utf8)) } catch { throw Refusal(.badProfile, error.plain) }
+      if json { return printJSON(object(rebase, target)) }
       let lost = rebase.changes.count { $0.new == nil }
       print("wrote \(target): changed \(rebase.modules.joined(separator: ", ")); ways: \(rebase.carried) carried over, \(lost) taken out")
     }
     if rebase.changes.contains(where: { $0.new == nil }) { throw ExitCode(1) }
+  }
+
+  private func object(_ rebase: Rebase, _ file: String) -> JSONValue {
+    let lost = rebase.changes.filter { $0.new == nil }
+    return .object([
+      JSONMember("file", .string(file)), JSONMember("modules", .array(rebase.modules.map(JSONValue.string))),
+      JSONMember("carried", .integer(rebase.carried)),
+      JSONMember(
+        "lost",
+        .array(
+          lost.map {
+            .object([
+              JSONMember("chain", .array($0.old.map { .string($0.description) })),
+              JSONMember("reasons", .array($0.reasons.map(JSONValue.string))),
+            ])
+          })),
+    ])
   }
 
   private func rebased() throws -> (Rebase, file: String) {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Diagnostics
+import JSON
 import Kernel
 import Settings
 import Signatures
@@ -15,6 +16,7 @@ extension ProfileCommand {
 
     @Argument(help: "The profile's file.") var file: String
     @Option(help: "The private key, as 'profile keygen' or openssl makes it.") var key: String
+    @Flag(help: "One JSON object.") var json = false
 
     func run() throws {
       let (keyBytes, bytes): ([UInt8], [UInt8])
@@ -27,6 +29,7 @@ extension ProfileCommand {
       let signature = try SecretKey(pem: keyBytes, file: key).signature(of: bytes)
       let target = file + SignatureFormat.raw.rawValue
       do throws(SyscallError) { try replaceFile(target, with: signature) } catch { throw Refusal(.badSignature, error.plain) }
+      guard !json else { return printJSON(.object([JSONMember("signature", .string(target))])) }
       print("signed: \(target)")
     }
   }
