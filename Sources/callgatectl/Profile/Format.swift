@@ -1,6 +1,7 @@
 import ArgumentParser
 import Authoring
 import Diagnostics
+import JSON
 import Kernel
 import Settings
 import YAML
@@ -22,8 +23,10 @@ extension ProfileCommand {
     @Argument(help: "Profiles: files, or names of installed ones.") var profiles: [ProfileSource]
     @Flag(help: "Print nothing but the names of files that are written otherwise.") var check = false
     @Flag(help: "Write the files, where they change.") var inPlace = false
+    @Flag(help: "An array with an object for each file; with --check or --in-place.") var json = false
 
     func validate() throws {
+      guard !json || check || inPlace else { throw ValidationError("--json goes with --check or --in-place") }
       if check, inPlace { throw ValidationError("--check and --in-place exclude one another") }
       guard !profiles.isEmpty else { throw ValidationError("name at least one profile") }
     }
@@ -31,13 +34,15 @@ extension ProfileCommand {
     func run() throws {
       let locations = try Locations.own()
       var differ = false
+      var files: [JSONValue] = []
       let isWhole = forEachProfile(profiles) { source in
         let (bytes, file) = try source.read(locations)
         let text: String
         do throws(YAMLError) { text = try formatted(bytes) } catch { throw Refusal(.badProfile, "\(file):\(error)") }
         let isSame = bytes.elementsEqual(text.utf8)
+        files.append(.object([JSONMember("file", .string(file)), JSONMember("wasCanonical", .bool(isSame))]))
         if check {
-          if !isSame { print(file) }
+          if !isSame, !json { print(file) }
           differ = differ || !isSame
         } else if inPlace {
           if !isSame { try replaceFile(file, with: Array(text.utf8)) }
@@ -45,6 +50,7 @@ extension ProfileCommand {
           print(text, terminator: "")
         }
       }
+      if json { printJSON(.array(files)) }
       if !isWhole { throw ExitCode(2) }
       if differ { throw ExitCode(1) }
     }

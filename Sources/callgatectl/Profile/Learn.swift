@@ -2,6 +2,7 @@ import ArgumentParser
 import Authoring
 import Diagnostics
 import Glibc
+import JSON
 import Kernel
 import Launch
 import Plan
@@ -37,11 +38,13 @@ struct Learn: ParsableCommand {
   @Option(help: "0 to 3: how much of each chain is left open; see docs/profiles/learning.md. Otherwise as little as the limits allow.")
   var level: Int?
   @Flag(help: "Show what would be written, and write nothing.") var dryRun = false
+  @Flag(help: "Say what was done as one JSON object; with --yes or --dry-run.") var json = false
   @Flag(inversion: .prefixedNo, help: "Tell each file by its build id.") var buildIds = true
 
   func validate() throws {
     guard Profile.isName(name) else { throw ValidationError("'\(name)' is no profile name: lower-case letters, digits and '-' only") }
     if let level, Level(rawValue: level) == nil { throw ValidationError("--level is 0, 1, 2 or 3") }
+    guard !json || yes || dryRun else { throw ValidationError("--json goes with --yes or --dry-run") }
     guard event == nil || recording.isEmpty else { throw ValidationError("--event and --recording: only one of both") }
   }
 
@@ -53,12 +56,19 @@ struct Learn: ParsableCommand {
     if isAsking, !isTerminal {
       throw Refusal(.badArguments, "there is no terminal to ask on", hint: "--yes takes all as it is proposed, --dry-run shows it")
     }
+    var session = LearnSession(learner)
+    if json {
+      session.answerAll()
+      let text = try target.changed(by: session)
+      let isWritten = text != target.text && !dryRun
+      if isWritten { try target.write(text) }
+      return printJSON(object(session, target, isWritten: isWritten))
+    }
     print(LearnText.opening(learner, target, title))
     guard !learner.questions.isEmpty else {
       print("\nnothing new to learn")
       return
     }
-    var session = LearnSession(learner)
     if isAsking {
       guard LearnScreen(target).ask(&session) else {
         print("\nnothing was written")
@@ -78,6 +88,22 @@ struct Learn: ParsableCommand {
     if dryRun { return }
     try target.write(text)
     print("\nwritten: \(target.file)")
+  }
+
+  private func object(_ session: LearnSession, _ target: LearnTarget, isWritten: Bool) -> JSONValue {
+    var (allowed, denied, ignored) = (0, 0, 0)
+    for answer in session.answers {
+      switch answer {
+      case .allow?: allowed += 1
+      case .deny?: denied += 1
+      case .ignore?: ignored += 1
+      case nil: continue
+      }
+    }
+    return .object([
+      JSONMember("profile", .string(name)), JSONMember("file", .string(target.file)), JSONMember("written", .bool(isWritten)),
+      JSONMember("allowed", .integer(allowed)), JSONMember("denied", .integer(denied)), JSONMember("ignored", .integer(ignored)),
+    ])
   }
 
   private func input(_ locations: Locations) throws -> (Recording, title: String, LearnTarget) {

@@ -22,6 +22,7 @@ struct MergeProfiles: ParsableCommand {
   @Argument(help: "The other one.") var second: ProfileSource
   @Option(help: "Where to write it; it keeps the first one's name.") var file: String
   @Flag(name: .customLong("first"), help: "Where they differ otherwise, the first counts.") var takesFirst = false
+  @Flag(help: "One JSON object.") var json = false
 
   func run() throws {
     let locations = try Locations.own()
@@ -42,6 +43,9 @@ struct MergeProfiles: ParsableCommand {
     let text = merge.changes.isEmpty ? String(decoding: bytes, as: UTF8.self) : document.sparingText
     _ = try ResolvedProfile(parsing: Array(text.utf8), file: file) { parent throws(Refusal) in try locations.verifiedProfile(parent) }
     do throws(SyscallError) { try replaceFile(file, with: Array(text.utf8)) } catch { throw Refusal(.badProfile, error.plain) }
+    guard !json else {
+      return printJSON(.object([JSONMember("file", .string(file)), JSONMember("added", .integer(merge.changes.rules.count))]))
+    }
     print("written: \(file); \(counted(merge.changes.rules.count, "way")) more than '\(a.profile.name)' had")
   }
 }
@@ -58,12 +62,20 @@ struct MergeRecordings: ParsableCommand {
 
   @Argument(help: "Recordings, or files or folders of some.") var recordings: [String]
   @Option(help: "Where to write it.") var file: String
+  @Flag(help: "One JSON object.") var json = false
 
   func run() throws {
     let merged = try readRecordings(recordings)
     guard !merged.runs.isEmpty else { throw Refusal(.badRecording, "there are no runs in it: nothing was written") }
     let bytes = merged.lines.flatMap { $0.json.serialised() + [UInt8(ascii: "\n")] }
     do throws(SyscallError) { try replaceFile(file, with: bytes) } catch { throw Refusal(.badRecording, error.plain) }
+    guard !json else {
+      return printJSON(
+        .object([
+          JSONMember("file", .string(file)), JSONMember("ways", .integer(merged.paths.count)),
+          JSONMember("runs", .integer(merged.runs.count)),
+        ]))
+    }
     print("written: \(file); \(counted(merged.paths.count, "way")) in \(counted(merged.runs.count, "run"))")
   }
 }
