@@ -63,7 +63,12 @@ package struct InstalledProfile: Equatable, Sendable {
     let file = try read(name)
     var files = [file]
     resolved = try ResolvedProfile(parsing: file.bytes, file: file.path) { parent throws(Refusal) in
-      let found = try read(parent)
+      let found: ProfileFile
+      // Where it is named says more than that it is missing.
+      do throws(Refusal) { found = try read(parent) } catch {
+        if error.code == .profileNotInstalled { return nil }
+        throw error
+      }
       if !files.contains(where: { $0.name == found.name }) { files.append(found) }
       return (found.bytes, found.path)
     }

@@ -118,8 +118,10 @@ extension EndToEnd {
       #expect(debugged.killed && debugged.output.isEmpty, "\(debugged)")
     }
 
-    /// Others write to the same record at the same time.
-    private func recent(_ installed: Installed) throws -> String { try run([installed.ctl, "why", "--last", "40"]).output }
+    /// Others write to the same record at the same time. Without versions and digests.
+    private func recent(_ installed: Installed) throws -> String {
+      try run([installed.ctl, "why", "--last", "40"]).output.replacing(#/ 1\.0\.0 \(sha256:[0-9a-f]+…?\)/#, with: "")
+    }
 
     /// A process that has ended is there until somebody has waited for it, which the machine's first process may never do.
     private func isAlive(_ process: pid_t) -> Bool {

@@ -32,8 +32,11 @@ extension EndToEnd {
       #expect(Self.names == expected)
       let installed = try Installed()
       let lines = try run([installed.ctl, "profile", "list"], within: 20).lines
-      #expect(lines.map { String($0.prefix { $0 != " " }) } == expected, "\(lines)")
-      for line in lines { #expect(line.contains("  1.0.0  ") && line.count > 40, "\(line)") }
+      // A line with name, version and digest, and one that says what it is for.
+      let heads = lines.filter { !$0.hasPrefix(" ") }
+      let descriptions = lines.filter { $0.hasPrefix("    ") }
+      #expect(heads.map { String($0.prefix { $0 != " " }) } == expected && descriptions.count == expected.count, "\(lines)")
+      #expect(heads.allSatisfy { $0.contains("  1.0.0  sha256:") } && descriptions.allSatisfy { $0.count > 30 }, "\(lines)")
       for name in expected { #expect(Self.rows.contains { $0.profile == name }, "\(name) is tested with nothing") }
     }
 
