@@ -51,12 +51,12 @@ extension ResolvedProfile {
         entry("depth", .plain(String(profile.depth)), from: .depth), entry("onLimit", .plain(profile.onLimit.rawValue), from: .onLimit),
       ]))
     if !profile.modules.isEmpty {
-      add("modules", mapping(profile.modules.map { entry($0.name, ResolvedProfile.node($0), from: .module($0.name)) }))
+      add("modules", mapping(profile.modules.map { entry($0.name, .module($0), from: .module($0.name)) }))
     }
     if !profile.paths.isEmpty {
-      add("paths", sequence(profile.paths.enumerated().map { (ResolvedProfile.node($0.element), origins(of: [.path($0.offset)])) }))
+      add("paths", sequence(profile.paths.enumerated().map { (.path($0.element), origins(of: [.path($0.offset)])) }))
     }
-    add("onViolation", ResolvedProfile.node(profile.onViolation), from: .onViolation)
+    add("onViolation", .action(profile.onViolation), from: .onViolation)
     if let until = profile.complainUntil { add("complainUntil", .plain(timestamp(until * 1000)), from: .complainUntil) }
     return Node(.mapping(spec))
   }
@@ -76,15 +76,10 @@ extension ResolvedProfile {
   private func check(_ name: String) -> Node {
     guard let rule = profile.checks[name] else { return .plain(Setting.enforce.rawValue) }
     guard let action = rule.onViolation else { return .plain(rule.setting.rawValue) }
-    return .mapping(["setting": .plain(rule.setting.rawValue), "onViolation": ResolvedProfile.node(action)])
+    return .mapping(["setting": .plain(rule.setting.rawValue), "onViolation": .action(action)])
   }
 
   // MARK: values
-
-  private static func node(_ action: Action) -> Node {
-    guard case .errno(let number) = action else { return .mapping(["action": .plain(action.name)]) }
-    return .mapping(["action": .plain(action.name), "errno": .plain(errnoName(number))])
-  }
 
   private static func node(_ trap: Trap) -> Node {
     guard trap.condition != nil || trap.onViolation != nil else { return .text(trap.syscall) }
@@ -93,28 +88,7 @@ extension ResolvedProfile {
       fields.append(("argument", .plain(String(condition.argument))))
       fields.append((condition.relation.rawValue, .plain("0x\(String(condition.mask, radix: 16))")))
     }
-    if let action = trap.onViolation { fields.append(("onViolation", node(action))) }
-    return .mapping(fields)
-  }
-
-  private static func node(_ module: PathModule) -> Node {
-    var fields: [(key: String, value: Node)] = []
-    if let path = module.path { fields.append(("path", .text(path))) }
-    if let buildID = module.buildID { fields.append(("buildId", .text(buildID))) }
-    if !module.functions.isEmpty {
-      let functions = module.functions.sorted { $0.key < $1.key }
-      fields.append(("functions", .mapping(functions.map { ("+0x\(String($0.key, radix: 16))", .text($0.value)) })))
-    }
-    return .mapping(fields)
-  }
-
-  private static func node(_ path: PathRule) -> Node {
-    var fields: [(key: String, value: Node)] = [
-      ("syscalls", .list(path.syscalls.map(Node.text))), ("chain", .list(path.chain.map { .text($0.description) })),
-    ]
-    if path.isDenied { fields.append(("deny", .plain("true"))) }
-    if let action = path.onViolation { fields.append(("onViolation", node(action))) }
-    if let reason = path.reason { fields.append(("reason", .text(reason))) }
+    if let action = trap.onViolation { fields.append(("onViolation", .action(action))) }
     return .mapping(fields)
   }
 

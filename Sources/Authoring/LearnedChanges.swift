@@ -29,8 +29,8 @@ package struct LearnedChanges: Equatable, Sendable {
       case .declare(let runtime): try document.append(.text(runtime.name), at: ["spec", "jit"])
       }
     }
-    for module in modules { try document.set(node(module), at: ["spec", "modules", .key(module.name)]) }
-    for rule in rules { try document.append(node(rule.rule), at: ["spec", "paths"], above: ["# \(rule.comment)"]) }
+    for module in modules { try document.set(.module(module), at: ["spec", "modules", .key(module.name)]) }
+    for rule in rules { try document.append(.path(rule.rule), at: ["spec", "paths"], above: ["# \(rule.comment)"]) }
   }
 }
 
@@ -49,24 +49,4 @@ package func newProfile(_ name: String, extending parent: String) -> String {
     extends: [\(parent)]
 
   """
-}
-
-private func node(_ module: PathModule) -> YAMLDocument.Node {
-  var entries: [(key: String, value: YAMLDocument.Node)] = []
-  if let path = module.path { entries.append(("path", .text(path))) }
-  if let buildID = module.buildID { entries.append(("buildId", .text(buildID))) }
-  if !module.functions.isEmpty {
-    let functions = module.functions.sorted { $0.key < $1.key }
-    entries.append(("functions", .mapping(functions.map { ("+0x\(String($0.key, radix: 16))", .text($0.value)) })))
-  }
-  return .mapping(entries)
-}
-
-func node(_ rule: PathRule) -> YAMLDocument.Node {
-  var entries: [(key: String, value: YAMLDocument.Node)] = [
-    ("syscalls", .list(rule.syscalls.map { .text($0) })), ("chain", .list(rule.chain.map { .text($0.description) })),
-  ]
-  if rule.isDenied { entries.append(("deny", .plain("true"))) }
-  if let reason = rule.reason { entries.append(("reason", .text(reason))) }
-  return .mapping(entries)
 }

@@ -68,7 +68,7 @@ package struct Rebase: Equatable, Sendable {
         try document.set(.text(buildID), at: ["spec", "modules", .key(name), "buildId"])
       }
       guard document.node(at: ["spec", "modules", .key(name), "functions"]) != nil else { continue }
-      let functions = module.rebased.functions.sorted { $0.key < $1.key }
+      let functions = module.rebased.functions
       if functions.isEmpty {
         try document.remove(at: ["spec", "modules", .key(name), "functions"])
       } else {

@@ -5,6 +5,7 @@ import Profile
 import Recording
 import Testing
 import Wire
+import YAML
 
 @Suite struct MergeTests {
   private func paths(_ chains: [String], modules: String = "") -> String {
@@ -33,6 +34,19 @@ import Wire
     #expect(merge.changes.rules.map { text($0.rule.chain) } == ["x-2:main"])
     #expect(merge.changes.modules == [PathModule(name: "x-2", buildID: "b0b0b0b0b0")])
     #expect(ProfileMerge(b, a).changes.isEmpty)
+  }
+
+  @Test func `what a way's violation leads to comes with it into the file`() throws {
+    let a = try effective(paths(["libc:execve x:main"]), name: "a")
+    let b = try effective(
+      trap
+        + "  paths:\n  - {syscalls: [execve], chain: [\"libc:execve\", \"x:debug\"], deny: true, onViolation: {action: errno, errno: EPERM}}\n",
+      name: "b")
+    var document = try YAMLDocument(parsing: Array("spec: {}\n".utf8))
+    try ProfileMerge(a, b).changes.apply(to: &document)
+    let path = try #require(document.node(at: ["spec", "paths", 0]))
+    #expect(path["deny"]?.text == "true")
+    #expect(path["onViolation"]?["action"]?.text == "errno" && path["onViolation"]?["errno"]?.text == "EPERM")
   }
 
   @Test func `what else differs is named`() throws {
