@@ -2,7 +2,7 @@ package import Diagnostics
 internal import JSON
 internal import Kernel
 package import Plan
-package import Profile
+internal import Profile
 package import Recording
 internal import Wire
 
@@ -53,17 +53,9 @@ package struct RecordingStore: Equatable, Sendable {
   private static let suffix = ".jsonl"
   private static let format = 1
 
-  /// A recording's name is as a profile's: never a path.
-  package static func isName(_ text: String) -> Bool {
-    guard let first = text.utf8.first, text.utf8.count <= 64 else { return false }
-    func isPlain(_ byte: UInt8) -> Bool {
-      (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte) || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
-    }
-    return isPlain(first) && text.utf8.allSatisfy { isPlain($0) || $0 == UInt8(ascii: "-") }
-  }
-
   private func folder(_ name: String) throws(Refusal) -> String {
-    guard RecordingStore.isName(name) else {
+    // As a profile's: never a path.
+    guard Profile.isName(name) else {
       throw Refusal(.badRecording, "'\(name)' is no recording's name: lower-case letters, digits and '-' only")
     }
     return "\(directory)/\(name)"
@@ -79,7 +71,7 @@ package struct RecordingStore: Equatable, Sendable {
       throw Refusal(.badRecording, error.plain)
     }
     var entries: [Entry] = []
-    for name in names.sorted() where RecordingStore.isName(name) {
+    for name in names.sorted() where Profile.isName(name) {
       if let entry = try entry(name) { entries.append(entry) }
     }
     return entries
@@ -193,20 +185,11 @@ package struct RecordingStore: Equatable, Sendable {
   // MARK: - A new container
 
   /// What `id` under `profile` is recorded for: what it asks for by name, else the first by name that takes all that are like it.
-  package func recording(of id: String, profile: String, asked: String?) throws(Refusal) -> (plan: RecordingPlan, isAudited: Bool)? {
+  fileprivate func recording(of id: String, profile: String, asked: String?) throws(Refusal) -> (plan: RecordingPlan, isAudited: Bool)? {
     guard let entry = try chosen(id, profile, asked) else { return nil }
     let folder = try folder(entry.name)
     let file = "\(folder)/\(wallMilliseconds())-\(StatePaths.readable(id))\(RecordingStore.suffix)"
     return (RecordingPlan(name: entry.name, file: file, stopFile: "\(folder)/\(RecordingStore.stopFile)"), entry.wanted.isAudited)
-  }
-
-  /// The same, with `profile` made such that ways which it does not list yet can be gone.
-  package func recording(of id: String, asked: String?, changing profile: inout Profile) throws(Refusal) -> (
-    plan: RecordingPlan, isAudited: Bool
-  )? {
-    guard let recorded = try recording(of: id, profile: profile.name, asked: asked) else { return nil }
-    profile.checks[Check.path.name] = .off
-    return recorded
   }
 
   private func chosen(_ id: String, _ profile: String, _ asked: String?) throws(Refusal) -> Entry? {
@@ -220,5 +203,16 @@ package struct RecordingStore: Equatable, Sendable {
       return entry
     }
     return try entries().first { $0.isActive && $0.wanted.everything && $0.wanted.fits(id, profile) }
+  }
+}
+
+extension Plan {
+  /// Has the container recorded, if it asks for that (`asked`, a recording's name) or a recording takes it unasked: ways that no chain lists can
+  /// be gone then, and where the recording audits nothing is denied.
+  package mutating func record(asked: String?, in store: RecordingStore) throws(Refusal) {
+    guard let recorded = try store.recording(of: id, profile: profileName, asked: asked) else { return }
+    recording = recorded.plan
+    checks[Check.path.name] = .off
+    if recorded.isAudited { mode = .audit }
   }
 }

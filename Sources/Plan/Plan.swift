@@ -48,8 +48,7 @@ package struct Plan: Equatable, Sendable {
 
   package init(
     id: String, bundle: String, paths: StatePaths, runtimeProcess: Int32?, runtime: RuntimeKind, mode: Mode, profile: Profile,
-    profileDigest: String, givers: [String: String] = [:], traps: [ResolvedTrap], cgroup: String? = nil, waitKillable: Bool,
-    recording: RecordingPlan? = nil
+    profileDigest: String, givers: [String: String] = [:], traps: [ResolvedTrap], cgroup: String? = nil, waitKillable: Bool
   ) {
     self.id = id
     self.bundle = bundle
@@ -77,7 +76,6 @@ package struct Plan: Equatable, Sendable {
     self.cgroup = cgroup
     seesThreadStarts = (profile.absent + profile.never).contains("clone3")
     self.waitKillable = waitKillable
-    self.recording = recording
   }
 }
 

@@ -16,8 +16,7 @@ func start(
   _ container: UntrustedContainer, _ locations: Locations, _ settings: Settings, _ runtime: Runtime
 ) throws(Refusal) -> Never {
   let effective = try locations.effectiveProfile(container.profile, under: settings)
-  var profile = effective.resolved.profile
-  let recorded = try RecordingStore.own().recording(of: container.id, asked: container.recording, changing: &profile)
+  let profile = effective.resolved.profile
   let original = try Original(container)
   let base = try original.bundle.seccomp() ?? .none
   var merged = try merge(profile, into: base)
@@ -29,12 +28,11 @@ func start(
   // A signal must not withdraw a call that is being judged. runc 1.1 accepts no flag at all.
   if runtime.kind == .crun, try supervisorUsesBPF(), !merged.flags.contains(waitKillable) { merged.flags.append(waitKillable) }
 
-  let plan = Plan(
+  var plan = Plan(
     id: container.id, bundle: container.bundleDirectory, paths: paths, runtimeProcess: processID, runtime: runtime.kind,
-    mode: recorded?.isAudited == true ? .audit : container.mode, profile: profile, profileDigest: effective.digest,
-    givers: effective.resolved.givers,
-    traps: try resolve(profile), cgroup: container.bundle.cgroupName, waitKillable: merged.flags.contains(waitKillable),
-    recording: recorded?.plan)
+    mode: container.mode, profile: profile, profileDigest: effective.digest, givers: effective.resolved.givers, traps: try resolve(profile),
+    cgroup: container.bundle.cgroupName, waitKillable: merged.flags.contains(waitKillable))
+  try plan.record(asked: container.recording, in: try RecordingStore.own())
   let supervision = try startSupervisor(plan)
   do throws(Refusal) {
     try rewrite(container, original, merged)

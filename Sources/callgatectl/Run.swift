@@ -35,7 +35,10 @@ struct Run: ParsableCommand {
     let settings = try locations.readSettings()
     let chosen = try locations.effectiveProfile(profile ?? settings.profile, under: settings)
     let program = try compileStandalone(chosen.resolved.profile)
-    let plan = try commandPlan(chosen, mode: settings.mode, recording: record)
+    var plan = try commandPlan(chosen, mode: settings.mode)
+    let store = try RecordingStore.own()
+    if let record, try store.entry(record)?.isActive != true { try store.start(record, RecordingStore.Wanted()) }
+    try plan.record(asked: record, in: store)
     let supervision = try startSupervisor(plan)
 
     let ending: Ending
