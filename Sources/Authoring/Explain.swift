@@ -189,13 +189,13 @@ extension Explanation {
   }
 }
 
-/// The lines below the first are two columns deeper.
-func wrapped(_ text: String, width: Int, indent: Int) -> [String] {
+/// Whole words, at most `width` columns a line. The lines below the first are `hanging` columns deeper.
+package func wrapped(_ text: String, width: Int, indent: Int, hanging: Int = 2) -> [String] {
   var lines = [""]
   for word in text.split(separator: " ") {
-    let margin = lines.count == 1 ? indent : indent + 2
+    let margin = lines.count == 1 ? indent : indent + hanging
     if !lines[lines.count - 1].isEmpty, margin + lines[lines.count - 1].count + 1 + word.count > width { lines.append("") }
     lines[lines.count - 1] += (lines[lines.count - 1].isEmpty ? "" : " ") + word
   }
-  return lines.enumerated().map { String(repeating: " ", count: $0.offset == 0 ? indent : indent + 2) + $0.element }
+  return lines.enumerated().map { String(repeating: " ", count: $0.offset == 0 ? indent : indent + hanging) + $0.element }
 }

@@ -101,7 +101,7 @@ package struct Generaliser: Sendable {
   private func isProgram(_ step: RecordedPath.Step) -> Bool {
     guard let module = recording.functions[step.function].module else { return true }
     let path = recording.modules[module].path
-    let file = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { path.utf8[path.utf8.index(after: $0)...] } ?? path.utf8[...]
+    let file = lastComponent(of: path)
     return file.count == moduleName(path).count && file.first != UInt8(ascii: "[")
   }
 }

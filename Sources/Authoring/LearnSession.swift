@@ -33,6 +33,19 @@ package struct LearnSession: Sendable {
   package var question: LearnQuestion? { state.position.map { learner.questions[$0] } }
   package var level: Level { state.level }
   package var answers: [LearnAnswer?] { state.answers }
+  /// How many of each; `unasked` are those that were not asked, or that what was allowed before has answered.
+  package var tally: (allowed: Int, denied: Int, ignored: Int, unasked: Int) {
+    var tally = (allowed: 0, denied: 0, ignored: 0, unasked: 0)
+    for answer in answers {
+      switch answer {
+      case .allow?: tally.allowed += 1
+      case .deny?: tally.denied += 1
+      case .ignore?: tally.ignored += 1
+      case nil: tally.unasked += 1
+      }
+    }
+    return tally
+  }
   package var canUndo: Bool { !earlier.isEmpty }
 
   /// What Return does: a way to which a check objects that nothing lifts may be an attack's.

@@ -85,10 +85,7 @@ package struct Learner: Sendable {
   private func remedies() -> [LearnQuestion] {
     var found: [Remedy: RemedyQuestion] = [:]
     func add(_ remedy: Remedy, _ because: String, _ calls: UInt64) {
-      switch remedy {
-      case .permit(let permission): guard !profile.permissions.contains(permission) else { return }
-      case .declare(let runtime): guard !profile.jit.contains(runtime) else { return }
-      }
+      guard !profile.grants(remedy) else { return }
       var question = found[remedy] ?? RemedyQuestion(remedy: remedy)
       question.calls += calls
       question.reasons.insert(because)
@@ -100,9 +97,7 @@ package struct Learner: Sendable {
     // Of a stack that could not be walked only the sentence is known.
     for run in recording.runs {
       for (sentence, calls) in run.unwalked {
-        for runtime in JITRuntime.allCases where sentence.contains("'\(Remedy.declare(runtime).text)'") {
-          add(.declare(runtime), sentence, calls)
-        }
+        for runtime in JITRuntime.proposed(by: sentence) { add(.declare(runtime), sentence, calls) }
       }
     }
     return found.values.sorted { $0.remedy.text < $1.remedy.text }.map(LearnQuestion.remedy)

@@ -35,7 +35,7 @@ package struct ModuleNaming: Equatable, Sendable {
         unpinned.insert(usual)
         continue
       }
-      let isPinned = (pinning || nameless.contains(place)) && ModuleNaming.isBuildID(module.buildID)
+      let isPinned = (pinning || nameless.contains(place)) && PathModule.isBuildID(module.buildID)
       let identity = isPinned ? Identity.buildID(module.buildID) : .path(module.path)
       if let name = named[identity] {
         names[place] = name
@@ -63,14 +63,6 @@ package struct ModuleNaming: Equatable, Sendable {
     var paths: [String: Set<String>] = [:]
     for module in modules { paths[String(decoding: moduleName(module.path), as: UTF8.self), default: []].insert(module.path) }
     return Set(paths.filter { $0.value.count > 1 }.keys)
-  }
-
-  /// As a profile takes it.
-  private static func isBuildID(_ text: String) -> Bool {
-    (8...64).contains(text.utf8.count) && text.utf8.count % 2 == 0
-      && text.utf8.allSatisfy {
-        (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains($0)
-      }
   }
 
   private static func free(_ usual: String, among taken: Set<String>) -> String {

@@ -86,7 +86,7 @@ extension Action {
 func errnoName(_ number: Int32) -> String { errnoNames.first { $0.number == number }?.name ?? "errno \(number)" }
 
 extension Condition {
-  var words: String {
+  package var words: String {
     "where argument \(argument) has \(relation == .allSet ? "all" : "any") of 0x\(String(mask, radix: 16))"
   }
 }

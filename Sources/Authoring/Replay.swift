@@ -172,7 +172,7 @@ package struct Replay: Sendable {
   }
 
   private func objection(_ recorded: RecordedObjection, to syscall: String, _ notes: inout [String]) -> Objection? {
-    if let remedy = recorded.remedy, isGranted(remedy) {
+    if let remedy = recorded.remedy, profile.profile.grants(remedy) {
       let place = origin(of: remedy).map { " (\($0.place))" } ?? ""
       guard !remedy.isCertain else {
         notes.append("\(recorded.check) objected when it was recorded; \(remedy.text) of this profile lifts that\(place)")
@@ -204,13 +204,6 @@ package struct Replay: Sendable {
     }
   }
 
-  private func isGranted(_ remedy: Remedy) -> Bool {
-    switch remedy {
-    case .permit(let permission): profile.profile.permissions.contains(permission)
-    case .declare(let runtime): profile.profile.jit.contains(runtime)
-    }
-  }
-
   private func origin(of remedy: Remedy) -> Origin? {
     switch remedy {
     case .permit(let permission): profile.origin(of: .permission(permission.name))
@@ -222,7 +215,7 @@ package struct Replay: Sendable {
   private func result(_ sentence: String, _ calls: UInt64, _ runs: Int) -> Result {
     let result = Result(
       path: nil, syscall: nil, calls: calls, runs: runs, verdict: .allow, rule: "", because: "", notes: [])
-    if let runtime = JITRuntime.allCases.first(where: { sentence.contains("'\(Remedy.declare($0).text)'") }), isGranted(.declare(runtime)) {
+    if let runtime = JITRuntime.proposed(by: sentence).first, profile.profile.grants(.declare(runtime)) {
       return decided(
         result,
         [
@@ -270,5 +263,15 @@ extension Replay {
     if let step = result.step { members.append(JSONMember("frame", .integer(step))) }
     if !result.notes.isEmpty { members.append(JSONMember("notes", .array(result.notes.map(JSONValue.string)))) }
     return .object(members)
+  }
+}
+
+extension Profile {
+  /// It says what may lift an objection.
+  func grants(_ remedy: Remedy) -> Bool {
+    switch remedy {
+    case .permit(let permission): permissions.contains(permission)
+    case .declare(let runtime): jit.contains(runtime)
+    }
   }
 }

@@ -21,9 +21,9 @@ struct Rules {
   }
 
   mutating func run() {
+    // Who calls this has found no error: what cannot be read here was one.
     guard let spec = root["spec"], let own = try? ResolvedProfile(reading: root, file: file, parent: context.parent) else { return }
     for name in (spec["extends"]?.elements ?? []).compactMap(\.text) {
-      // What cannot be read was an error.
       guard let found = try? context.parent(name) else { continue }
       if let parent = try? ResolvedProfile(parsing: found.bytes, file: found.file, parent: context.parent) { parents.append(parent) }
     }

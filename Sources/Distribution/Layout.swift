@@ -83,6 +83,9 @@ package func layout(of artifacts: [(tag: String, artifact: Artifact)]) -> [Layou
 }
 
 extension Artifact {
+  /// In the order of the manifest's layers.
+  package var fileNames: [String] { layers.map(\.0.title) }
+
   fileprivate var layers: [(Layer, [UInt8])] {
     profiles.flatMap { profile in
       [(Layer(profile: profile.name), profile.bytes)]

@@ -1,5 +1,5 @@
 internal import Diagnostics
-internal import Wire
+package import Wire
 internal import YAML
 
 /// `spec.modules` and `spec.paths`.
@@ -40,16 +40,10 @@ extension ProfileReader {
   /// As `file` and `readelf -n` show it.
   private func buildID(_ node: YAMLNode) throws(Refusal) -> String {
     let text = try text(node, "a build id")
-    guard isHex(text), text.utf8.count % 2 == 0, (8...64).contains(text.utf8.count) else {
+    guard PathModule.isBuildID(text) else {
       throw refuse(node, "'\(text)' is no build id: lower-case hexadecimal digits, all of them")
     }
     return text
-  }
-
-  private func isHex(_ text: String) -> Bool {
-    text.utf8.allSatisfy {
-      (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains($0)
-    }
   }
 
   private func functions(_ node: YAMLNode) throws(Refusal) -> [UInt64: String] {
@@ -109,5 +103,17 @@ extension ProfileReader {
     guard chain.contains(where: { $0 != .anyFrames }) else { throw refuse(node, "a chain names at least one function") }
     guard chain.count <= Paths.maxElements else { throw refuse(node, "a chain has at most \(Paths.maxElements) elements") }
     return chain
+  }
+}
+
+extension PathModule {
+  /// A build id as `file` and `readelf -n` show it, and as a profile takes it.
+  package static func isBuildID(_ text: String) -> Bool { isHex(text) && text.utf8.count % 2 == 0 && (8...64).contains(text.utf8.count) }
+}
+
+/// Lower case only: one thing has one spelling.
+private func isHex(_ text: String) -> Bool {
+  text.utf8.allSatisfy {
+    (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains($0)
   }
 }

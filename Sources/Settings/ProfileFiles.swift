@@ -110,12 +110,22 @@ extension Locations {
   package func effectiveProfile(_ reference: String, under settings: Settings) throws(Refusal) -> EffectiveProfile {
     let installed = try installedProfile(reference, under: settings)
     let digest = installed.profile.digest.description
-    guard let baseline = settings.baseline else { return EffectiveProfile(resolved: installed.resolved, digest: digest) }
+    return EffectiveProfile(resolved: try withinBaseline(installed.resolved, under: settings), digest: digest)
+  }
+
+  /// Never looser than the configured baseline.
+  package func withinBaseline(_ profile: ResolvedProfile, under settings: Settings) throws(Refusal) -> ResolvedProfile {
+    guard let baseline = settings.baseline else { return profile }
     let strictest: InstalledProfile
     do throws(Refusal) { strictest = try installedProfile(baseline, under: settings) } catch {
       throw Refusal(error.code, "cannot read the baseline '\(baseline)' (policy.baseline): \(error.message)", hint: error.hint)
     }
-    return EffectiveProfile(resolved: try installed.resolved.within(strictest.resolved), digest: digest)
+    return try profile.within(strictest.resolved)
+  }
+
+  /// A profile's text, wherever it lies, with what it extends of those that are installed here.
+  package func resolve(_ bytes: [UInt8], file: String) throws(Refusal) -> ResolvedProfile {
+    try ResolvedProfile(parsing: bytes, file: file) { parent throws(Refusal) in try verifiedProfile(parent) }
   }
 
   /// The verified bytes of the profile called `name` and its file, for whoever resolves what another one extends; nil where none has it.

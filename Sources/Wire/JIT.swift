@@ -47,7 +47,8 @@ package func isRuby(_ path: String) -> Bool {
   return ["libruby", "ruby"].contains { file.starts(with: $0.utf8) }
 }
 
-func lastComponent(of path: String) -> Substring.UTF8View.SubSequence {
+/// What stands behind the last `/`: bytes, as a file's name is its owner's choice.
+package func lastComponent(of path: String) -> Substring.UTF8View.SubSequence {
   let bytes = Substring(path).utf8
   guard let slash = bytes.lastIndex(of: UInt8(ascii: "/")) else { return bytes[...] }
   return bytes[bytes.index(after: slash)...]

@@ -27,6 +27,13 @@ package enum Remedy: Hashable, Sendable {
   }
 }
 
+extension JITRuntime {
+  /// Those that a sentence of a report proposes to declare: of a stack that could not be walked nothing else is recorded.
+  package static func proposed(by sentence: String) -> [JITRuntime] {
+    allCases.filter { sentence.contains("'\(Remedy.declare($0).text)'") }
+  }
+}
+
 extension Reason {
   /// nil where no permission and no declaration has a say.
   package var remedy: Remedy? {

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Authoring
 import Diagnostics
 import JSON
 import Kernel
@@ -58,7 +59,7 @@ struct RecordCommand: ParsableCommand {
       try store.stop(name)
       if json { return try printStatus(of: name, store) }
       let recording = try store.read(name)
-      print("stopped '\(name)': \(countOf(recording.paths.count, "way")) in \(countOf(recording.runs.count, "run"))")
+      print("stopped '\(name)': \(counted(recording.paths.count, "way")) in \(counted(recording.runs.count, "run"))")
       if !recording.paths.isEmpty { print("make a profile of it: callgatectl profile learn \(name) --recording \(name)") }
     }
   }
@@ -89,10 +90,10 @@ struct RecordCommand: ParsableCommand {
       for entry in entries {
         let recording = try store.read(entry.name)
         if json {
-          print(String(decoding: RecordingStatus(entry, recording, now: wallMilliseconds()).json.serialised(), as: UTF8.self))
+          printJSONLine(RecordingStatus(entry, recording, now: wallMilliseconds()).json)
         } else {
           let state = entry.isActive ? "going on" : "stopped"
-          print("\(entry.name)  \(state)  \(countOf(recording.runs.count, "run"))  \(countOf(recording.paths.count, "way"))")
+          print("\(entry.name)  \(state)  \(counted(recording.runs.count, "run"))  \(counted(recording.paths.count, "way"))")
         }
       }
       if entries.isEmpty, !json { print("there is no recording in \(store.directory)") }
@@ -122,7 +123,7 @@ private func status(of name: String, _ store: RecordingStore) throws(Refusal) ->
 }
 
 private func printStatus(of name: String, _ store: RecordingStore) throws(Refusal) {
-  print(String(decoding: try status(of: name, store).json.serialised(), as: UTF8.self))
+  printJSONLine(try status(of: name, store).json)
 }
 
 private func sentence(_ wanted: RecordingStore.Wanted) -> String {
@@ -132,8 +133,6 @@ private func sentence(_ wanted: RecordingStore.Wanted) -> String {
   if let container = wanted.container { text += ", with an id that begins with '\(container)'" }
   return text + (wanted.isAudited ? "; nothing is denied meanwhile" : "; all checks but 'path' are as usual")
 }
-
-private func countOf(_ number: some BinaryInteger, _ what: String) -> String { "\(number) \(what)\(number == 1 ? "" : "s")" }
 
 /// What `record status` tells.
 private struct RecordingStatus {
@@ -164,15 +163,15 @@ private struct RecordingStatus {
     }
     lines.append("  ways     \(recording.paths.count)")
     for (syscall, numbers) in ways.sorted(by: { ($1.value.ways, $0.key) < ($0.value.ways, $1.key) }) {
-      lines.append("    \(syscall): \(numbers.ways), \(countOf(numbers.calls, "call"))")
+      lines.append("    \(syscall): \(numbers.ways), \(counted(numbers.calls, "call"))")
     }
     let objected = recording.paths.count { !$0.objections.isEmpty }
-    if objected > 0 { lines.append("  objected to: \(countOf(objected, "way")), by checks that the profile recorded under has") }
+    if objected > 0 { lines.append("  objected to: \(counted(objected, "way")), by checks that the profile recorded under has") }
     if unwalked > 0 {
-      lines.append("  not walked to their end: \(countOf(unwalked, "call"))")
+      lines.append("  not walked to their end: \(counted(unwalked, "call"))")
       for (reason, calls) in allUnwalked.sorted(by: { $0.value > $1.value }) { lines.append("    \(calls)  \(escaped(reason))") }
     }
-    if left > 0 { lines.append("  left out: \(countOf(left, "call")), as a run has more than \(RecordingFile.maxPaths) ways") }
+    if left > 0 { lines.append("  left out: \(counted(left, "call")), as a run has more than \(RecordingFile.maxPaths) ways") }
     lines.append("  " + saturationText)
     return lines.joined(separator: "\n")
   }
@@ -185,8 +184,8 @@ private struct RecordingStatus {
 
   private var saturationText: String {
     guard let last = saturation.lastNew else { return "nothing was recorded yet" }
-    let without = saturation.runsWithoutNew == 0 ? "" : ", nor in the last \(countOf(saturation.runsWithoutNew, "run"))"
-    return "no new way for \(duration(now - last)) and \(countOf(saturation.callsSinceNew, "call"))\(without)"
+    let without = saturation.runsWithoutNew == 0 ? "" : ", nor in the last \(counted(saturation.runsWithoutNew, "run"))"
+    return "no new way for \(duration(now - last)) and \(counted(saturation.callsSinceNew, "call"))\(without)"
   }
 
   private func duration(_ milliseconds: Int64) -> String {

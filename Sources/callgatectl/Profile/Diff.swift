@@ -38,8 +38,7 @@ extension ProfileCommand {
         throw ExitCode(2)
       }
       if json {
-        let document = Authoring.json(changes, from: old.word, to: new.word)
-        print(String(decoding: document.serialised(indented: true), as: UTF8.self))
+        printJSON(Authoring.json(changes, from: old.word, to: new.word))
       } else {
         print(rendered(changes, from: old.word, to: new.word, markdown: markdown))
       }

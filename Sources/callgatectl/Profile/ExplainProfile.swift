@@ -23,7 +23,7 @@ extension ProfileCommand {
     func run() throws {
       let explanation = Explanation(of: try profile.effective(try Locations.own()))
       if json {
-        print(String(decoding: explanation.json.serialised(indented: true), as: UTF8.self))
+        printJSON(explanation.json)
       } else {
         print(explanation.rendered(origins: origins))
       }

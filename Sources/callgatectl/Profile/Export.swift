@@ -81,11 +81,6 @@ extension ProfileCommand {
 }
 
 extension Artifact {
-  /// In the order of the manifest's layers.
-  fileprivate var fileNames: [String] {
-    profiles.flatMap { profile in ([""] + profile.signatures.map(\.format.rawValue)).map { "\(profile.name).yaml\($0)" } }
-  }
-
   init(_ installed: InstalledProfile) {
     self.init(
       name: installed.profile.name, version: installed.profile.version, digest: installed.profile.digest,

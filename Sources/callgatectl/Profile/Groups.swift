@@ -1,4 +1,5 @@
 import ArgumentParser
+import Authoring
 import JSON
 import Profile
 
@@ -11,26 +12,10 @@ extension ProfileCommand {
     func run() throws {
       guard !json else { return printJSON(.array(Group.all.map(\.json))) }
       for group in Group.all {
-        print("\(group.name)\n\(wrapped(group.sentence, width: 78, indent: 2))")
-        for trap in group.traps { print("    \(trap.syscall)\(condition(trap))") }
+        print(([group.name] + wrapped(group.sentence, width: 78, indent: 2, hanging: 0)).joined(separator: "\n"))
+        for trap in group.traps { print("    \(trap.syscall)\(trap.condition.map { "  \($0.words)" } ?? "")") }
         for name in group.absent { print("    \(name)  answered with ENOSYS") }
       }
-    }
-
-    /// Whole words, at most `width` columns a line.
-    private func wrapped(_ text: String, width: Int, indent: Int) -> String {
-      var lines = [""]
-      for word in text.split(separator: " ") {
-        if !lines[lines.count - 1].isEmpty, indent + lines[lines.count - 1].count + 1 + word.count > width { lines.append("") }
-        lines[lines.count - 1] += (lines[lines.count - 1].isEmpty ? "" : " ") + word
-      }
-      return lines.map { String(repeating: " ", count: indent) + $0 }.joined(separator: "\n")
-    }
-
-    private func condition(_ trap: Trap) -> String {
-      guard let condition = trap.condition else { return "" }
-      let how = condition.relation == .allSet ? "all of" : "any of"
-      return "  where argument \(condition.argument) has \(how) 0x\(String(condition.mask, radix: 16))"
     }
   }
 }

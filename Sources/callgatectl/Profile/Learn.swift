@@ -91,15 +91,7 @@ struct Learn: ParsableCommand {
   }
 
   private func object(_ session: LearnSession, _ target: LearnTarget, isWritten: Bool) -> JSONValue {
-    var (allowed, denied, ignored) = (0, 0, 0)
-    for answer in session.answers {
-      switch answer {
-      case .allow?: allowed += 1
-      case .deny?: denied += 1
-      case .ignore?: ignored += 1
-      case nil: continue
-      }
-    }
+    let (allowed, denied, ignored, _) = session.tally
     return .object([
       JSONMember("profile", .string(name)), JSONMember("file", .string(target.file)), JSONMember("written", .bool(isWritten)),
       JSONMember("allowed", .integer(allowed)), JSONMember("denied", .integer(denied)), JSONMember("ignored", .integer(ignored)),
@@ -154,7 +146,7 @@ struct LearnTarget {
       text = String(decoding: found.bytes, as: UTF8.self)
       isNew = false
     } else if exists(self.file) {
-      do throws(SyscallError) { text = String(decoding: try readFile(self.file, limit: 256 << 10), as: UTF8.self) } catch {
+      do throws(SyscallError) { text = String(decoding: try readFile(self.file, limit: FoundProfile.maxBytes), as: UTF8.self) } catch {
         throw Refusal(.badProfile, error.plain)
       }
       isNew = false
@@ -166,9 +158,7 @@ struct LearnTarget {
   }
 
   private static func parse(_ text: String, _ name: String, _ file: String, _ locations: Locations) throws(Refusal) -> ResolvedProfile {
-    let profile = try ResolvedProfile(parsing: Array(text.utf8), file: file) { parent throws(Refusal) in
-      try locations.verifiedProfile(parent)
-    }
+    let profile = try locations.resolve(Array(text.utf8), file: file)
     guard profile.profile.name == name else {
       throw Refusal(.badProfile, "\(file): metadata.name is '\(profile.profile.name)', not '\(name)'")
     }

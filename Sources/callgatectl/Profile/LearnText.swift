@@ -178,20 +178,16 @@ enum LearnText {
   }
 
   static func answers(_ session: LearnSession) -> String {
-    var (allowed, denied, ignored, earlier) = (0, 0, 0, 0)
+    let (allowed, denied, ignored, earlier) = session.tally
     var lines: [String] = []
     for (question, answer) in zip(session.learner.questions, session.answers) {
-      switch answer {
-      case .allow?:
-        allowed += 1
-        if case .remedy(let remedy) = question { lines.append("WARNING: \(remedy.remedy.text): \(warning(remedy.remedy))") }
-      case .deny?: denied += 1
-      case .ignore?:
-        ignored += 1
-        if case .way(let way) = question, let objection = session.objections(to: way).first(where: { $0.remedy == nil }) {
+      switch (answer, question) {
+      case (.allow?, .remedy(let remedy)): lines.append("WARNING: \(remedy.remedy.text): \(warning(remedy.remedy))")
+      case (.ignore?, .way(let way)):
+        if let objection = session.objections(to: way).first(where: { $0.remedy == nil }) {
           lines.append("left out: a way to \(way.syscall), as \(objection.check) objected: \(escaped(objection.because, limit: 400))")
         }
-      case nil: earlier += 1
+      case (.allow?, .way), (.ignore?, .remedy), (.deny?, _), (nil, _): continue
       }
     }
     let rest = earlier == 0 ? "" : ", \(earlier) not asked or covered by what was allowed"

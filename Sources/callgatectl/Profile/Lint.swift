@@ -36,7 +36,7 @@ extension ProfileCommand {
         findings += lint(bytes, file: file, context)
       }
       if json {
-        print(String(decoding: JSONValue.array(findings.map(\.json)).serialised(indented: true), as: UTF8.self))
+        printJSON(.array(findings.map(\.json)))
       } else {
         for finding in findings { print(finding.description) }
       }

@@ -41,7 +41,7 @@ struct MergeProfiles: ParsableCommand {
       throw Refusal(.badProfile, "\(origin) cannot be changed: \(error)")
     }
     let text = merge.changes.isEmpty ? String(decoding: bytes, as: UTF8.self) : document.sparingText
-    _ = try ResolvedProfile(parsing: Array(text.utf8), file: file) { parent throws(Refusal) in try locations.verifiedProfile(parent) }
+    _ = try locations.resolve(Array(text.utf8), file: file)
     do throws(SyscallError) { try replaceFile(file, with: Array(text.utf8)) } catch { throw Refusal(.badProfile, error.plain) }
     guard !json else {
       return printJSON(.object([JSONMember("file", .string(file)), JSONMember("added", .integer(merge.changes.rules.count))]))

@@ -11,5 +11,8 @@ struct ProfileCommand: ParsableCommand {
     ])
 }
 
+/// What `--json` prints where there may be many: one object a line.
+func printJSONLine(_ value: JSONValue) { print(String(decoding: value.serialised(), as: UTF8.self)) }
+
 /// What `--json` prints: one document, for programs and for people with jq.
 func printJSON(_ value: JSONValue) { print(String(decoding: value.serialised(indented: true), as: UTF8.self)) }

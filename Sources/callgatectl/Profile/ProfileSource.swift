@@ -25,19 +25,17 @@ struct ProfileSource: ExpressibleByArgument, Equatable {
 
   func resolve(_ locations: Locations) throws -> ResolvedProfile {
     let (bytes, file) = try read(locations)
-    return try ResolvedProfile(parsing: bytes, file: file) { name throws(Refusal) in try locations.verifiedProfile(name) }
+    return try locations.resolve(bytes, file: file)
   }
 
   /// With the configured baseline laid under it.
   func effective(_ locations: Locations) throws -> ResolvedProfile {
-    let profile = try resolve(locations)
-    guard let baseline = try locations.readSettings().baseline else { return profile }
-    return try profile.within(try locations.readProfile(baseline))
+    try locations.withinBaseline(try resolve(locations), under: try locations.readSettings())
   }
 }
 
 private func readProfileFile(_ path: String) throws(Refusal) -> [UInt8] {
-  do throws(SyscallError) { return try readFile(path, limit: 256 << 10) } catch {
+  do throws(SyscallError) { return try readFile(path, limit: FoundProfile.maxBytes) } catch {
     throw Refusal(.badProfile, error.plain)
   }
 }

@@ -41,8 +41,7 @@ struct ProfileRebase: ParsableCommand {
     let text = rebase.document.text
     try orFail {
       // What the format refuses is nobody's profile.
-      _ = try ResolvedProfile(parsing: Array(text.utf8), file: file) { parent throws(Refusal) in try Locations.own().verifiedProfile(parent)
-      }
+      _ = try Locations.own().resolve(Array(text.utf8), file: file)
       guard let target = inPlace ? file : output else { return print(text, terminator: "") }
       do throws(SyscallError) { try replaceFile(target, with: Array(text.utf8)) } catch { throw Refusal(.badProfile, error.plain) }
       if json { return printJSON(object(rebase, target)) }

@@ -31,11 +31,7 @@ enum ReplayText {
     case .allow: "would allow"
     case .audit: "would audit"
     case .deny:
-      switch result.action {
-      case .errno(let number)?: "would deny (\(errnoNames.first { $0.number == number }?.name ?? "errno \(number)"))"
-      case let action?: "would deny (\(action.name))"
-      case nil: "would deny"
-      }
+      "would deny\(result.action.map { " (\($0.short))" } ?? "")"
     case .uncertain: "cannot tell"
     case .untrapped: "not trapped"
     case .never: "refused in the kernel"

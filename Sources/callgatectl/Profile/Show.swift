@@ -22,7 +22,7 @@ extension ProfileCommand {
     func run() throws {
       let effective = try profile.effective(try Locations.own())
       if json {
-        print(String(decoding: effective.json.serialised(indented: true), as: UTF8.self))
+        printJSON(effective.json)
       } else {
         print(effective.effectiveText, terminator: "")
       }

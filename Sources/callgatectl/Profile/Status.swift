@@ -29,7 +29,7 @@ struct ProfileStatus: ParsableCommand {
       let profile = try Locations.own().readProfile(name).profile
       return DriftReport(profile, try withImageRoot(image) { root in try drift(of: profile, in: root) })
     }
-    print(json ? String(decoding: report.json.serialised(), as: UTF8.self) : report.text(against: image.image ?? image.root ?? ""))
+    if json { printJSONLine(report.json) } else { print(report.text(against: image.image ?? image.root ?? "")) }
     if !report.drift.isNone { throw ExitCode(1) }
   }
 }

@@ -35,7 +35,7 @@ struct TestProfile: ParsableCommand {
     if attacks { try attack() }
     let replayed = Replay(try readRecordings(replay), under: try profile.effective(try Locations.own()))
     if json {
-      for result in replayed.results { print(String(decoding: replayed.json(result).serialised(), as: UTF8.self)) }
+      for result in replayed.results { printJSONLine(replayed.json(result)) }
     } else {
       for result in replayed.results { print(ReplayText.result(result, of: replayed)) }
       print(ReplayText.summary(replayed))
