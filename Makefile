@@ -4,6 +4,7 @@
 # make soak            the same over and over, until SOAK_STACKS=1000000 stacks were inspected
 # make bench           what callgate costs, with peers beside it; BENCH_FLAGS="--quick --only nginx", "--json FILE"
 # make hot-path        the instructions of one trapped call; HOT_PATH_FLAGS="fresh --frames 100"
+# make layout          the order of functions in the programs, written anew from what is used of them
 # make attacks         every attack, without callgate and under it
 # make test            every test; make lint, make format
 # make fuzz            every fuzz target for FUZZ_SECONDS=60 each; make fuzz FUZZ=cfi for one
@@ -22,7 +23,7 @@ MULTIARCH := $(shell gcc -print-multiarch 2>/dev/null)
 
 INSTALLED := $(DESTDIR)$(PREFIX)
 
-.PHONY: all programs bpf man dependencies test-dependencies bench-dependencies demo benign soak bench hot-path attacks test fuzz lint format install uninstall clean
+.PHONY: all programs bpf man dependencies test-dependencies bench-dependencies demo benign soak bench hot-path layout attacks test fuzz lint format install uninstall clean
 
 all: programs bpf man
 
@@ -73,6 +74,11 @@ bench: bench-dependencies all
 
 hot-path: bench-dependencies all
 	@CALLGATE_PROGRAMS=$(PROGRAMS) Benchmarks/hot-path $(HOT_PATH_FLAGS)
+
+layout: bench-dependencies all
+	@CALLGATE_PROGRAMS=$(PROGRAMS) packaging/layout/record
+	@rm -f $(PROGRAMS)/callgate-supervisor $(PROGRAMS)/callgate-inspector
+	@$(MAKE) --no-print-directory programs
 
 test: test-dependencies all
 	CALLGATE_PROGRAMS=$(PROGRAMS) Tests/run $(TEST_FLAGS)

@@ -16,12 +16,32 @@ let settings: [SwiftSetting] =
     .treatAllWarnings(as: .error),
   ] + (isFuzzed ? [.unsafeFlags(["-sanitize=fuzzer"])] : [])
 
+/// What is linked into containers' own processes: no other modules of the standard library (regular expressions, tasks) come with it, and a
+/// linker can order its functions.
+let lean =
+  settings + [
+    .unsafeFlags(
+      ["-disable-implicit-string-processing-module-import", "-disable-implicit-concurrency-module-import", "-function-sections"]
+        .flatMap { ["-Xfrontend", $0] }, .when(configuration: .release))
+  ]
+
 func library(_ name: String, uses dependencies: [Target.Dependency] = [], also extra: [SwiftSetting] = []) -> Target {
-  .target(name: name, dependencies: dependencies, swiftSettings: settings + extra)
+  .target(name: name, dependencies: dependencies, swiftSettings: lean + extra)
 }
 
-func program(_ name: String, uses dependencies: [Target.Dependency]) -> Target {
-  .executableTarget(name: name, dependencies: dependencies, swiftSettings: settings)
+func program(_ name: String, uses dependencies: [Target.Dependency], linked: [LinkerSetting] = []) -> Target {
+  .executableTarget(name: name, dependencies: dependencies, swiftSettings: lean, linkerSettings: linked)
+}
+
+/// For a program that is there as long as a container is: what of it is used lies together (`packaging/layout`, written by `make layout`), and
+/// neither symbols for others nor a relocation of 24 bytes for each pointer take memory. The linker comes with Swift.
+func compact(_ name: String) -> [LinkerSetting] {
+  let layout = "\(Context.packageDirectory)/packaging/layout"
+  let words = [
+    "--version-script=\(layout)/hidden.map", "--symbol-ordering-file=\(layout)/\(name).order", "--no-warn-symbol-ordering",
+    "-z", "pack-relative-relocs",
+  ]
+  return [.unsafeFlags(["-use-ld=lld"] + words.flatMap { ["-Xlinker", $0] }, .when(configuration: .release))]
 }
 
 func c(_ name: String) -> Target { .systemLibrary(name: name, path: "Sources/C/\(name)") }
@@ -78,12 +98,13 @@ let package = Package(
 
     // The kernel, and the words the processes say to one another.
     library("Kernel", uses: ["CLinux", "CCap"]),
-    .target(name: "BPF", dependencies: ["CBPF", "Kernel"], exclude: ["snapshot.bpf.c"], swiftSettings: settings),
+    .target(name: "BPF", dependencies: ["CBPF", "Kernel"], exclude: ["snapshot.bpf.c"], swiftSettings: lean),
     library("Wire", uses: ["Bytes"]),
     library("Plan", uses: ["JSON", "Profile", "Diagnostics", "Wire"]),
     library("Report", uses: ["JSON", "Wire", "Diagnostics"]),
     library("Recording", uses: ["JSON", "Wire"]),
-    library("Authoring", uses: ["Diagnostics", "JSON", "Profile", "Recording", "Report", "Wire", "YAML"]),
+    .target(
+      name: "Authoring", dependencies: ["Diagnostics", "JSON", "Profile", "Recording", "Report", "Wire", "YAML"], swiftSettings: settings),
     library("Launch", uses: ["JSON", "Kernel", "Plan", "Profile", "Diagnostics", "Recording", "Wire"]),
 
     // What is done with them.
@@ -92,15 +113,18 @@ let package = Package(
 
     program(
       "callgate", uses: ["Diagnostics", "Digests", "Filter", "JSON", "Kernel", "Launch", "OCI", "Plan", "Profile", "Settings"]),
-    program(
-      "callgatectl",
-      uses: [
+    .executableTarget(
+      name: "callgatectl",
+      dependencies: [
         "Authoring", "Diagnostics", "Digests", "Distribution", "Filter", "JSON", "Kernel", "Launch", "OCI", "Plan", "ProcFS", "Profile",
         "Recording", "Report", "Settings", "Signatures", "Supervisor", "Wire", "YAML",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
-      ]),
-    program("callgate-supervisor", uses: ["Diagnostics", "JSON", "Kernel", "Launch", "Plan", "Supervisor"]),
-    program("callgate-inspector", uses: ["ELF", "Inspection", "Kernel", "ProcFS", "Wire"]),
+      ],
+      swiftSettings: settings),
+    program(
+      "callgate-supervisor", uses: ["Diagnostics", "JSON", "Kernel", "Launch", "Plan", "Supervisor"],
+      linked: compact("callgate-supervisor")),
+    program("callgate-inspector", uses: ["ELF", "Inspection", "Kernel", "ProcFS", "Wire"], linked: compact("callgate-inspector")),
 
     // Tests, one target each; Samples is what several of them are made from.
     .target(name: "Samples", path: "Tests/Samples", swiftSettings: settings),

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import time
 
 from building import native
 from containers import DEFAULT, PLAIN, TRUSTED, Container, proportional_kilobytes
@@ -33,14 +34,20 @@ def startup(pace):
                 {"callgate": (times[name], "ms"), "crun": (times[PLAIN], "ms")})
 
 
+# After so long without a call both let go of what only the start, or learning, took.
+SETTLING_SECONDS = 3
+
+
 def memory(pace):
     idle, busy = [], []
     for number in range(min(3, pace.rounds)):
         with Container(f"memory-{number}", DEFAULT, jit=True) as container:
             container.run("true")
+            time.sleep(SETTLING_SECONDS)
             idle.append(proportional_kilobytes(container.supervision()) / 1024)
             # It ends with 4.
             container.run("node /programs/program.js || test $? -eq 4")
+            time.sleep(SETTLING_SECONDS)
             busy.append(proportional_kilobytes(container.supervision()) / 1024)
     yield Figure("supervisor and inspector, PSS, idle container", "MB", Sample(idle), Goal(6))
     yield Figure("supervisor and inspector, PSS, after a node workload", "MB", Sample(busy), Goal(16))
@@ -67,12 +74,14 @@ def crowd(pace):
         alone = latency()
         single = stack.enter_context(Container("crowd-first", DEFAULT))
         single.run("true")
+        time.sleep(SETTLING_SECONDS)
         memory_alone = memory_of([single])
         others = [single]
         for number in range(pace.crowd - 1):
             others.append(stack.enter_context(Container(f"crowd-{number}", DEFAULT)))
         for container in others:
             container.run("true")
+        time.sleep(SETTLING_SECONDS)
         memory_among = memory_of(others)
         among = latency()
     yield Figure(

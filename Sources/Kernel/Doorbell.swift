@@ -17,6 +17,8 @@ package final class Doorbell: Sendable {
 
   private static let signal = SIGUSR1
   private static let microsecondsBetweenSignals: UInt32 = 500
+  /// By then a container has most often started, and what only that took can be forgotten.
+  private static let millisecondsToStart: CInt = 2000
 
   /// Made by the thread that is going to wait. `poller` is not closed before the process ends.
   package init(watching poller: borrowing Poller) throws(SyscallError) {
@@ -46,6 +48,7 @@ package final class Doorbell: Sendable {
 
   private func watch() {
     let (process, descriptor) = (getpid(), resume.reading.raw)
+    var millisecondsToStart = Doorbell.millisecondsToStart
     while true {
       guard isWatching.load(ordering: .sequentiallyConsistent) else {
         var byte: UInt8 = 0
@@ -53,7 +56,12 @@ package final class Doorbell: Sendable {
         continue
       }
       var request = pollfd(fd: poller, events: Int16(POLLIN), revents: 0)
-      guard unsafe poll(&request, 1, -1) > 0 else { continue }
+      let count = unsafe poll(&request, 1, millisecondsToStart)
+      if count == 0 {
+        forgetCode()
+        millisecondsToStart = -1
+      }
+      guard count > 0 else { continue }
       if isWaiting.load(ordering: .sequentiallyConsistent) { _ = clinux_tgkill(process, waiter, Doorbell.signal) }
       _ = usleep(Doorbell.microsecondsBetweenSignals)
     }

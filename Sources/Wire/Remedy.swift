@@ -30,7 +30,8 @@ package enum Remedy: Hashable, Sendable {
 extension JITRuntime {
   /// Those that a sentence of a report proposes to declare: of a stack that could not be walked nothing else is recorded.
   package static func proposed(by sentence: String) -> [JITRuntime] {
-    allCases.filter { sentence.contains("'\(Remedy.declare($0).text)'") }
+    let quoted = sentence.split(separator: "'")
+    return allCases.filter { runtime in quoted.contains { $0 == Remedy.declare(runtime).text } }
   }
 }
 

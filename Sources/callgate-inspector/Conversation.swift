@@ -16,6 +16,11 @@ final class Conversation {
     do throws(SyscallError) { try socket.send(message.encode()) } catch { throw .system(error) }
   }
 
+  /// False where nobody has said anything for so long.
+  func isHeard(withinMilliseconds milliseconds: CInt) throws(Failure) -> Bool {
+    do throws(SyscallError) { return try waitReadable(socket.raw, milliseconds: milliseconds) } catch { throw .system(error) }
+  }
+
   /// The next message; nil where the supervisor has closed the socket.
   func hear() throws(Failure) -> Question? {
     let received: UnixSocket.Received?

@@ -29,7 +29,14 @@ func serve(_ conversation: Conversation) throws(Failure) {
   do throws(SyscallError) { try seal.apply() } catch { throw .system(error) }
   try conversation.say(.ready)
   var spaces: [KeptSpace?] = Array(repeating: nil, count: SpaceView.maxPlaces)
-  while var question = try conversation.hear() {
+  var isSettled = false
+  while true {
+    if !isSettled, try !conversation.isHeard(withinMilliseconds: settlingMilliseconds) {
+      forgetCode()
+      giveBackMemory()
+      isSettled = true
+    }
+    guard var question = try conversation.hear() else { return }
     if case .survey(let request) = question.message {
       guard let file = question.descriptors.takeFirst() else { throw .outOfTurn }
       try conversation.say(.surveyed(survey(request, of: OpenFile(file).source())))
@@ -49,7 +56,10 @@ func serve(_ conversation: Conversation) throws(Failure) {
     if let failure = process.failure { throw failure }
     try conversation.say(.finding(finding))
     // Whoever had to learn much of files needed much memory for that, and keeps little of it.
-    if monotonicMilliseconds() - begun >= learningMilliseconds { giveBackMemory() }
+    if monotonicMilliseconds() - begun >= learningMilliseconds {
+      giveBackMemory()
+      isSettled = false
+    }
   }
 }
 
@@ -70,6 +80,8 @@ private func space(
 
 /// An inspection of known code takes a tenth of a millisecond.
 private let learningMilliseconds: Int64 = 2
+/// Who is not asked for so long needs little of what it took to learn of files, and to start.
+private let settlingMilliseconds: CInt = 2000
 
 private func limits(_ request: Request) -> Limits {
   var limits = Limits()
