@@ -135,6 +135,8 @@ package final class ObjectFile {
   package func wholeBytes(at offset: UInt64, count: UInt64) throws(ELFError) -> [UInt8] {
     guard count <= ObjectFile.maxWholeBytes else { throw .tooLarge(.section, count) }
     var bytes: [UInt8] = []
+    // No more than there is, whatever the file says.
+    bytes.reserveCapacity(Int(min(count, source.sizeBytes)))
     while UInt64(bytes.count) < count {
       let (at, overflow) = offset.addingReportingOverflow(UInt64(bytes.count))
       guard !overflow else { throw .malformed(.section) }

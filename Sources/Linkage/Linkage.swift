@@ -23,7 +23,7 @@ package final class Linkage {
 
   package func exports(named name: SymbolName, _ budget: inout Budget) throws(UnwindError) -> [Export] {
     if let known = exports[name] { return known }
-    let found = try symbols(&budget).exports(named: name)
+    let found = try symbols(&budget).exports(named: name, &budget)
     if exports.count >= Linkage.maxKept { exports = [:] }
     exports[name] = found
     return found
@@ -31,22 +31,42 @@ package final class Linkage {
 
   /// The names by which others may call what begins in `range`.
   package func names(in range: AddressRange, _ budget: inout Budget) throws(UnwindError) -> [SymbolName] {
-    try symbols(&budget).names(in: range.start.value..<(range.start.value &+ range.count))
+    let symbols = try symbols(&budget)
+    do throws(ELFError) { return try symbols.names(in: range.start.value..<(range.start.value &+ range.count)) } catch {
+      throw .file(error)
+    }
   }
 
-  package func wants(_ name: SymbolName, _ budget: inout Budget) throws(UnwindError) -> Bool { try symbols(&budget).wants(name) }
+  package func wants(_ name: SymbolName, _ budget: inout Budget) throws(UnwindError) -> Bool {
+    try symbols(&budget).wants(name, &budget)
+  }
 
   /// What the loader writes into the word at `address`, where that is about a function.
   package func slot(at address: ImageAddress, _ budget: inout Budget) throws(UnwindError) -> Slot? {
     let relocations = try relocations(&budget)
-    if let symbol = relocations.symbols[address.value] { return .symbol(try symbols(&budget).name(symbol)) }
+    if let symbol = relocations.symbols[address.value] {
+      let symbols = try symbols(&budget)
+      do throws(ELFError) { return .symbol(try symbols.name(symbol)) } catch { throw .file(error) }
+    }
     return relocations.resolvers[address.value].map { .resolved(by: ImageAddress($0)) }
   }
 
   /// The slots that the loader fills with the address of what has this name.
   package func slots(of name: SymbolName, _ budget: inout Budget) throws(UnwindError) -> [ImageAddress] {
+    try places(of: name, in: try relocations(&budget).symbols, &budget).map { ImageAddress($0) }
+  }
+
+  /// The places that have the number of a symbol of this name.
+  private func places(
+    of name: SymbolName, in numbers: [UInt64: Int], _ budget: inout Budget
+  ) throws(UnwindError) -> [UInt64] {
     let symbols = try symbols(&budget)
-    return try relocations(&budget).symbols.filter { symbols.name($0.value) == name }.map { ImageAddress($0.key) }
+    let hash = nameHash(name)
+    var places: [UInt64] = []
+    do throws(ELFError) {
+      for (place, symbol) in numbers where try symbols.isNamed(symbol, name, hash) { places.append(place) }
+    } catch { throw .file(error) }
+    return places
   }
 
   // MARK: Addresses
@@ -82,8 +102,11 @@ package final class Linkage {
   package func holds(_ name: SymbolName, _ budget: inout Budget) throws(UnwindError) -> Bool {
     let symbols = try symbols(&budget)
     let relocations = try relocations(&budget)
-    if relocations.heldSymbols.contains(where: { symbols.name($0) == name }) { return true }
-    let slots = relocations.globalSlots.filter { symbols.name($0.value) == name }.map(\.key)
+    let hash = nameHash(name)
+    do throws(ELFError) {
+      for symbol in relocations.heldSymbols where try symbols.isNamed(symbol, name, hash) { return true }
+    } catch { throw .file(error) }
+    let slots = try places(of: name, in: relocations.globalSlots, &budget)
     guard !slots.isEmpty else { return false }
     let loaded = try references(&budget).loaded
     return slots.contains { loaded.contains($0) }
