@@ -155,6 +155,7 @@ let package = Package(
     // The programs as their users meet them. `make test` builds them first; the tests find them in the build folder.
     tests("EndToEndTests", uses: []),
     tests("KernelTests", uses: ["Kernel"]),
+    tests("BPFTests", uses: ["BPF"]),
     tests("SupervisorTests", uses: ["Diagnostics", "Kernel", "Plan", "Profile", "Recording", "Supervisor", "Wire"]),
     tests("WireTests", uses: ["Wire"]),
     tests("ProcFSTests", uses: ["ProcFS"]),

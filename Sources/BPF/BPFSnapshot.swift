@@ -104,7 +104,7 @@ package import Kernel
 
   /// In a pid namespace of our own the kernel's pids are not ours, and the program would copy a stranger.
   private borrowing func prove() throws(SyscallError) {
-    try run(UInt32(getpid()), want: 0)
+    try run(UInt32(gettid()), want: 0)
     var marker: UInt64 = 0
     let here = unsafe withUnsafeMutablePointer(to: &marker) { UInt64(UInt(bitPattern: $0)) }
     // This thread runs on the stack that the program says it has: within a megabyte of a variable of this function.
@@ -119,7 +119,7 @@ package import Kernel
   ///
   /// From above downward, so that nothing but that mapping is ever looked at.
   private mutating func findBase() throws(SyscallError) {
-    let own = UInt32(getpid())
+    let own = UInt32(gettid())
     try run(own, want: 1024)
     guard let canary, canary != 0 else { return }
     let tables = tables

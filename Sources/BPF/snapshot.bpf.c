@@ -98,7 +98,7 @@ struct exchange {
   __u64 borrows; // 1: a vfork child that still runs in its parent's memory
   __u64 forked; // 1: the process has executed nothing since it was forked
   __u64 sequence; // of changes of the mappings; all ones where the kernel does not count them, or is about to change some
-  __u64 holds; // of them and of those that need no second look, those that hold
+  __u64 holds; // of them, and of others that were asked for before, those that hold
   __u64 canary; // the word at fs:0x28
   __u64 table;  // the address space's page tables, where the kernel sees them
   __u32 has_canary;
@@ -143,6 +143,7 @@ struct process {
   __u64 start, exec;
   __u64 sequence;
   __u64 looked; // when, in nanoseconds
+  __u64 known; // the facts that were looked up
   __u64 holds;
   __u64 texts; // of those, the ones that are looked at in each run
   __u32 generation;
@@ -301,8 +302,15 @@ static long glance_at_page(__u64 index, void *context) {
   __u64 part = PAGE - (address & (PAGE - 1));
   if (part > glance->want - done) part = glance->want - done;
   __u64 place = seen_at(glance->table, address, glance->base, glance->has_five_levels);
+  // Nothing was called from here as yet: the page below SP's own is not there.
+  if (!place && done == 0 && part <= BELOW) {
+    x->below = BELOW - part;
+    x->copied = part;
+    return 0;
+  }
   if (!place || part == 0 || part > PAGE || done > BELOW + STACK_MAX - PAGE) return 1;
   if (bpf_probe_read_kernel(x->stack + done, part, (void *)place) != 0) return 1;
+  if (done == 0) x->below = BELOW;
   x->copied = done + part;
   return 0;
 }
@@ -314,8 +322,8 @@ static void glance_at_stack(struct exchange *x, __u64 sp, __u64 fs_base) {
   glance.has_five_levels = x->table < 0xffff800000000000ull;
   glance.want = x->want > STACK_MAX - PAGE ? BELOW + STACK_MAX - PAGE : BELOW + x->want;
   bpf_loop(STACK_MAX / PAGE + 2, glance_at_page, &glance, 0);
-  x->below = x->copied > BELOW ? BELOW : 0;
   x->copied = x->copied > BELOW ? x->copied - BELOW : 0;
+  if (x->copied == 0) x->below = 0;
   // A word that is aligned lies on one page.
   __u64 canary = fs_base + CANARY;
   __u64 place = canary & 7 ? 0 : seen_at(glance.table, canary, glance.base, glance.has_five_levels);
@@ -412,6 +420,7 @@ static long look_for_one(__u64 i, void *context) {
   struct space *space = space_of(round->space);
   struct process *process = process_at(round->slot);
   if (!space || !process || i >= FACTS || i >= space->count) return 1;
+  if (!(round->need & 1ull << i)) return 0;
   struct fact *fact = &space->facts[i];
   struct found *found = &process->found;
   found->vma = found->inode = 0;
@@ -460,9 +469,14 @@ static void judge_facts(struct exchange *x, struct task_struct *task) {
     process->looked = now;
     process->space = x->space;
     process->generation = space->generation;
+    process->known = process->holds = process->texts = 0;
+  }
+  round.need = x->need & ~process->known;
+  if (round.need) {
     bpf_loop(FACTS, look_for_one, &round, 0);
-    process->holds = round.holds;
-    process->texts = round.texts;
+    process->known |= round.need;
+    process->holds |= round.holds;
+    process->texts |= round.texts;
   }
   round.holds = process->holds & ~process->texts;
   round.need = process->holds & process->texts & x->need;

@@ -28,7 +28,8 @@ struct Recall {
     var space: Int?
     var last: Trail?
     /// A glance at as much costs little.
-    var want = 8192
+    static let wantAtFirst = 8192
+    var want = wantAtFirst
     var lastUse: UInt64 = 0
     /// The outermost frames that nothing objected to, and what was known of threads then.
     var settled: (outermost: Int, generation: UInt64)?
@@ -49,6 +50,8 @@ struct Recall {
   private var clock: UInt64 = 0
   /// The thread that was asked about last.
   private var current: Thread?
+  /// What was good for the last thread that nothing was known of: a child of the same process makes the same call next, mostly.
+  private var firstCall: Trail?
   /// The mappings' sequence before it is inspected, where it was not known.
   private var sequence: UInt64?
 
@@ -76,12 +79,18 @@ struct Recall {
     sequence = nil
     let thread = remembered(notification.thread)
     thread.lastUse = clock
-    var need = thread.last?.facts ?? .max
+    let isFirstCall = thread.last == nil
+    var need = thread.last?.facts ?? firstCall?.facts ?? .max
+    // A program that was executed is in a space that nobody knows, and its stack begins near.
+    if let last = thread.last, LifeCall.isExec(last.sight.number) {
+      (thread.space, thread.want) = (nil, max(thread.want, Thread.wantAtFirst))
+    }
     try run(thread, need, bpf)
     if bpf.made != thread.made { begin(thread, bpf) }
     let sight = Sight(notification, bpf)
     if thread.space.map({ spaces[$0].startStack != sight.startStack }) ?? true {
-      (thread.space, thread.process, need) = (place(of: sight.startStack), bpf.process, .max)
+      (thread.space, thread.process) = (place(of: sight.startStack), bpf.process)
+      if firstCall.map({ $0.space != thread.space }) ?? true { need = .max }
       guard thread.space != nil else { return try recognise(thread, sight, bpf) }
       try run(thread, need, bpf)
     }
@@ -90,6 +99,7 @@ struct Recall {
       case .found(let trail):
         if trail.facts & ~bpf.holds == 0 {
           use(trail, thread)
+          if isFirstCall { firstCall = trail }
           return trail
         }
         // That it was not asked about says nothing.
@@ -181,18 +191,14 @@ struct Recall {
     guard let code = bpf.code, let sequence = bpf.sequence, bpf.stackPointer == sight.stackPointer else { return unknown(bpf) }
     for pattern in patterns.all(at: Pattern.Key(sight, code: code)) {
       guard let (finding, basis, registers) = pattern.moved(to: sight, codeStart: code.start) else { continue }
-      let made = Trail(
-        finding, basis, of: pattern.syscall, at: sight, register: { registers[$0] }, facts: 0, space: 0, epoch: 0, outermost: 0)
-      guard let made else { continue }
-      if made.reach > bpf.copied, made.reach > thread.want {
-        thread.want = made.reach
+      guard let trail = Trail(finding, basis, of: pattern.syscall, at: sight, register: { registers[$0] }) else { continue }
+      if trail.reach > bpf.copied, trail.reach > thread.want {
+        thread.want = trail.reach
         try run(thread, .max, bpf)
         guard bpf.made == thread.made, bpf.sequence == sequence else { return unknown(bpf) }
       }
-      guard bpf.withAnswer({ made.matches($1, below: bpf.below, canary: bpf.canary, $0) }) else { continue }
-      guard
-        let trail = try keep(
-          finding, basis, of: pattern.syscall, at: sight, sequence, thread, bpf, as: pattern, register: { registers[$0] })
+      guard bpf.withAnswer({ trail.matches($1, below: bpf.below, canary: bpf.canary, $0) }) else { continue }
+      guard try keep(trail, basis.facts, outermost: finding.outermost, sequence, thread, bpf, as: pattern) != nil
       else { return unknown(bpf) }
       return trail
     }
@@ -230,8 +236,9 @@ struct Recall {
       threads = threads.filter { $0.value.lastUse > middle }
     }
     let thread = Thread(number)
-    // It may well be a fork, or another thread, of the process that made the last call.
-    (thread.space, thread.process) = (current?.space, current?.process ?? 0)
+    // It may well be a fork of the process that the last new thread was a fork of, or another thread of the one that made the last call.
+    (thread.space, thread.process) =
+      if let firstCall { (firstCall.space, number) } else { (current?.space, current?.process ?? 0) }
     threads[number] = thread
     current = thread
     return thread
@@ -264,42 +271,41 @@ struct Recall {
     _ finding: Finding, of syscall: String, _ snapshot: Snapshot, _ bpf: borrowing BPFSnapshot
   ) throws(SnapshotError) {
     guard finding.isClean, let basis = finding.basis, let sequence, let thread = current, let sight = Sight(snapshot) else { return }
-    _ = try keep(finding, basis, of: syscall, at: sight, sequence, thread, bpf, as: nil) { snapshot.registers[$0] ?? 0 }
+    let register = { snapshot.registers[$0] ?? 0 }
+    guard let trail = Trail(finding, basis, of: syscall, at: sight, register: register),
+      let learnt = try keep(trail, basis.facts, outermost: finding.outermost, sequence, thread, bpf, as: nil)
+    else { return }
+    guard hasPatterns, let code = learnt.code, let stackFlags = learnt.stackFlags else { return }
+    if let pattern = Pattern(finding, basis, of: syscall, at: sight, register: register, code: code, stackFlags: stackFlags) {
+      patterns.insert(pattern)
+    }
   }
 
-  /// Makes a trail of a finding, if all that it rests on holds, and the mappings are those of `sequence` still. `pattern`: what the finding was
-  /// moved from; nil for one that was just made.
+  /// Keeps a trail, if all of `wanted` that it rests on holds, and the mappings are those of `sequence` still. `pattern`: what it was moved
+  /// from; nil for one that was just found. What was learnt of its mappings; nil where it was not kept.
   private mutating func keep(
-    _ finding: Finding, _ basis: Basis, of syscall: String, at sight: Sight, _ sequence: UInt64, _ thread: Thread,
-    _ bpf: borrowing BPFSnapshot, as pattern: Pattern?, register: (Int) -> UInt64
-  ) throws(SnapshotError) -> Trail? {
-    let space = place(of: sight.startStack) ?? made(sight.startStack)
-    guard let facts = facts(basis.facts, in: space, bpf.facts) else { return nil }
+    _ trail: Trail, _ wanted: [Basis.Fact], outermost: Outermost?, _ sequence: UInt64, _ thread: Thread, _ bpf: borrowing BPFSnapshot,
+    as pattern: Pattern?
+  ) throws(SnapshotError) -> Learnt? {
+    let space = place(of: trail.sight.startStack) ?? made(trail.sight.startStack)
+    guard let facts = facts(wanted, in: space, bpf.facts) else { return nil }
     (thread.space, thread.process) = (space, bpf.process)
     let question = BPFSnapshot.Question(space: UInt32(space), slot: thread.process % UInt32(SpaceFacts.maxProcesses), need: facts)
     try SnapshotError.wrap { () throws(SyscallError) in try bpf.run(thread.number, want: 0, question) }
-    guard bpf.made == thread.made, bpf.sequence == sequence, bpf.stackPointer == sight.stackPointer, hold(facts, in: space, bpf) else {
-      return nil
-    }
-    let (code, stackFlags) = learnt(facts, in: space, bpf)
-    if let pattern, code != pattern.key.identity || stackFlags != pattern.stackFlags { return nil }
-    guard
-      let trail = Trail(
-        finding, basis, of: syscall, at: sight, register: register, facts: facts, space: space, epoch: spaces[space].epoch,
-        outermost: cache.number(of: finding.outermost))
+    guard bpf.made == thread.made, bpf.sequence == sequence, bpf.stackPointer == trail.sight.stackPointer, hold(facts, in: space, bpf)
     else { return nil }
+    let learnt = learnt(facts, in: space, bpf)
+    if let pattern, learnt.code != pattern.key.identity || learnt.stackFlags != pattern.stackFlags { return nil }
+    trail.settle(in: space, epoch: spaces[space].epoch, facts: facts, outermost: cache.number(of: outermost))
     cache.insert(trail)
     use(trail, thread)
-    if hasPatterns, pattern == nil, let code, let stackFlags,
-      let pattern = Pattern(finding, basis, of: syscall, at: sight, register: register, code: code, stackFlags: stackFlags)
-    {
-      patterns.insert(pattern)
-    }
-    return trail
+    return learnt
   }
 
+  private typealias Learnt = (code: CodeIdentity?, stackFlags: UInt64?)
+
   /// What was learnt of the one mapping of code among `facts`, and of the one stack; nil where there are more.
-  private func learnt(_ bits: UInt64, in space: Int, _ bpf: borrowing BPFSnapshot) -> (code: CodeIdentity?, stackFlags: UInt64?) {
+  private func learnt(_ bits: UInt64, in space: Int, _ bpf: borrowing BPFSnapshot) -> Learnt {
     var (codes, stacks): ([CodeIdentity], [UInt64]) = ([], [])
     for (index, fact) in spaces[space].facts.enumerated() where bits >> UInt64(index) & 1 != 0 {
       guard let identity = bpf.facts.identity(at: index, of: UInt32(space)) else { continue }

@@ -52,15 +52,14 @@ package final class Trail {
   package let reach: Int
   /// Bytes below SP.
   package let below: Int
-  /// Of the facts of the space, by their bits.
-  package let facts: UInt64
-  let space: Int
-  /// Which of the spaces that were kept in the same place.
-  let epoch: UInt64
+  /// Where what it rests on is looked after: a space, which of those that were kept in the same place, and its facts, by their bits.
+  package private(set) var facts: UInt64 = 0
+  private(set) var space = 0
+  private(set) var epoch: UInt64 = 0
   /// Without the frames' list.
   package let finding: Finding
   /// Equal outermost frames have equal numbers.
-  let outermost: Int
+  private(set) var outermost = 0
 
   /// Answers that nobody has counted yet.
   var repetitions: UInt64 = 0
@@ -72,10 +71,7 @@ package final class Trail {
   package static let canaryOffset: UInt64 = 0x28
 
   /// nil where the finding rests on words that one run does not copy.
-  package init?(
-    _ finding: Finding, _ basis: Basis, of syscall: String, at sight: Sight, register: (Int) -> UInt64, facts: UInt64, space: Int,
-    epoch: UInt64, outermost: Int
-  ) {
+  package init?(_ finding: Finding, _ basis: Basis, of syscall: String, at sight: Sight, register: (Int) -> UInt64) {
     var slots: [UInt32] = []
     var values: [UInt64] = []
     var ranges: [(slot: UInt32, low: UInt64, high: UInt64)] = []
@@ -109,14 +105,18 @@ package final class Trail {
     self.canary = canary
     below = Trail.belowLimit - lowest
     reach = highest - Trail.belowLimit
-    self.facts = facts
-    self.space = space
-    self.epoch = epoch
     var kept = finding
     // What is asked of it later is who made the call.
     kept.frames = Array(finding.frames.prefix(2))
     kept.basis = nil
     self.finding = kept
+  }
+
+  /// Before it is compared with anything, and once.
+  func settle(in space: Int, epoch: UInt64, facts: UInt64, outermost: Int) {
+    self.facts = facts
+    self.space = space
+    self.epoch = epoch
     self.outermost = outermost
   }
 

@@ -22,8 +22,7 @@ import Wire
     basis.registers = registers
     var finding = Finding()
     finding.depth = 3
-    return Trail(
-      finding, basis, of: "setresuid", at: sight(), register: { UInt64($0) * 100 }, facts: 0, space: 0, epoch: 1, outermost: 1)
+    return Trail(finding, basis, of: "setresuid", at: sight(), register: { UInt64($0) * 100 })
   }
 
   /// What one run copies: `below` bytes below SP are real.
@@ -124,7 +123,7 @@ import Wire
   private static func trail(_ sight: Sight, value: UInt64 = 1, words: Int = 1) -> Trail {
     var basis = Basis()
     basis.words = (0..<words).map { Basis.Word(address: sight.stackPointer + UInt64(8 * $0), low: value, high: value) }
-    return Trail(Finding(), basis, of: "x", at: sight, register: { _ in 0 }, facts: 0, space: 0, epoch: 1, outermost: 0)!
+    return Trail(Finding(), basis, of: "x", at: sight, register: { _ in 0 })!
   }
 
   @Test func `candidates are those of the same sight`() {
