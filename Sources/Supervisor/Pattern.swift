@@ -7,7 +7,10 @@ package import Wire
 /// **Why what is moved is found as it was.** An inspection uses the addresses of code by their distance from the mapping's start, and
 /// those of the stack by their distances from one another and modulo 16. Where the chain's code is that of one mapping only, and its words point
 /// nowhere but into that and into the stack, a process in which both lie elsewhere, at distances that keep the alignment, is inspected in the
-/// same steps. Nothing else is taken for a pattern: no thread pointer, no canary, no second file, no mapping that merely is not code.
+/// same steps. Nothing else is taken for a pattern: no canary, no second file, nor any other word that does not lie in the stack.
+///
+/// Of one word the value does not matter: below SP an earlier call has left an address at which no code lies (`residue`). Whichever it is in
+/// the other process, if no code lies there either, the inspection takes the same step.
 package final class Pattern {
   package struct Key: Hashable {
     var number: Int32
@@ -19,6 +22,8 @@ package final class Pattern {
     var depth: UInt64
     var borrowsMemory: Bool
     var hasExecuted: Bool
+    /// The loader has set it.
+    var hasThreadPointer: Bool
   }
 
   package let key: Key
@@ -31,24 +36,34 @@ package final class Pattern {
   private let stack: Range<UInt64>
   let stackFlags: UInt64
   let outermost: Outermost
+  /// Of the word of which the value does not matter: its place among the basis's, and how far it lies below SP.
+  private let anyAddress: (index: Int, below: Int)?
+  package var wordBelow: Int? { anyAddress?.below }
 
   /// nil where the finding of `trail` rests on more than one mapping of code and the stack.
   package init?(
     _ finding: Finding, _ basis: Basis, of syscall: String, at sight: Sight, register: (Int) -> UInt64, code: CodeIdentity,
     stackFlags: UInt64
   ) {
-    guard sight.threadPointer == 0, basis.facts.count == 2, let outermost = finding.outermost else { return nil }
+    guard sight.isFirst, (2...3).contains(basis.facts.count), let outermost = finding.outermost else { return nil }
     var (text, stack): (Range<UInt64>?, Range<UInt64>?)
+    var anyAddress: (index: Int, below: Int)?
     for fact in basis.facts {
       switch fact {
       case .text(let start, let end, _): text = start..<end
       case .stack(let start, let end, let without) where without.isEmpty: stack = start..<end
-      case .stack, .notCode: return nil
+      case .stack: return nil
+      case .notCode(let address):
+        let holding = basis.words.indices.filter { basis.words[$0].low...basis.words[$0].high ~= address }
+        guard anyAddress == nil, holding.count == 1, case let word = basis.words[holding[0]], word.low == word.high,
+          word.address < sight.stackPointer, sight.stackPointer - word.address <= UInt64(Trail.belowLimit)
+        else { return nil }
+        anyAddress = (holding[0], Int(sight.stackPointer - word.address))
       }
     }
-    guard let text, let stack, text.contains(sight.instruction &- 1), stack.contains(sight.stackPointer), !text.overlaps(stack) else {
-      return nil
-    }
+    guard let text, let stack, text.contains(sight.instruction &- 1), stack.contains(sight.stackPointer), !text.overlaps(stack),
+      basis.words.allSatisfy({ stack.contains($0.address) })
+    else { return nil }
     self.syscall = syscall
     var kept = finding
     kept.frames = Array(finding.frames.prefix(2))
@@ -58,14 +73,18 @@ package final class Pattern {
     self.stack = stack
     self.stackFlags = stackFlags
     self.outermost = outermost
+    self.anyAddress = anyAddress
     stackPointer = sight.stackPointer
     codeStart = text.lowerBound
     key = Pattern.Key(sight, code: (text.lowerBound, text.upperBound, code))
   }
 
   /// The finding, what it rests on, and the registers in another address space; nil where the stack does not lie so that it could be moved there.
-  package func moved(to sight: Sight, codeStart: UInt64) -> (Finding, Basis, registers: [UInt64])? {
-    guard (sight.stackPointer &- stackPointer) % 16 == 0, sight.threadPointer == 0, sight.isFirst else { return nil }
+  /// `word`: what lies `wordBelow` bytes below SP there; nil where that is not known.
+  package func moved(to sight: Sight, codeStart: UInt64, word: UInt64?) -> (Finding, Basis, registers: [UInt64])? {
+    guard (sight.stackPointer &- stackPointer) % 16 == 0, (sight.threadPointer != 0) == key.hasThreadPointer, sight.isFirst else {
+      return nil
+    }
     let (code, stack) = (codeStart &- self.codeStart, sight.stackPointer &- stackPointer)
     let codeEnd = self.codeStart &+ key.length
     func moved(_ value: UInt64) -> UInt64 {
@@ -79,11 +98,18 @@ package final class Pattern {
       basis.words[index].low = moved(basis.words[index].low)
       basis.words[index].high = moved(basis.words[index].high)
     }
+    var address: UInt64?
+    if let anyAddress {
+      guard let word else { return nil }
+      basis.words[anyAddress.index].low = word
+      basis.words[anyAddress.index].high = word
+      address = word
+    }
     basis.facts = basis.facts.map { fact in
       switch fact {
       case .text(let start, let end, let changed): .text(start: start &+ code, end: end &+ code, changed: changed)
       case .stack(let start, let end, let without): .stack(start: start &+ stack, end: end &+ stack, without: without)
-      case .notCode: fact
+      case .notCode(let before): .notCode(address ?? before)
       }
     }
     var finding = finding
@@ -104,6 +130,7 @@ extension Pattern.Key {
     depth = sight.startStack &- sight.stackPointer
     borrowsMemory = sight.borrowsMemory
     hasExecuted = sight.hasExecuted
+    hasThreadPointer = sight.threadPointer != 0
   }
 }
 

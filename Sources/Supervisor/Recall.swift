@@ -31,6 +31,8 @@ struct Recall {
     static let wantAtFirst = 8192
     var want = wantAtFirst
     var lastUse: UInt64 = 0
+    /// Its calls since it began, or executed a program.
+    var calls = 0
     /// The outermost frames that nothing objected to, and what was known of threads then.
     var settled: (outermost: Int, generation: UInt64)?
 
@@ -38,6 +40,8 @@ struct Recall {
   }
 
   private static let maxThreads = 4096
+  /// The dynamic loader makes them, before a program makes its own.
+  private static let startingCalls = 64
   /// More than a trail needs: the next one may reach further.
   private static let granule = 1024
 
@@ -83,8 +87,9 @@ struct Recall {
     var need = thread.last?.facts ?? firstCall?.facts ?? .max
     // A program that was executed is in a space that nobody knows, and its stack begins near.
     if let last = thread.last, LifeCall.isExec(last.sight.number) {
-      (thread.space, thread.want) = (nil, max(thread.want, Thread.wantAtFirst))
+      (thread.space, thread.want, thread.calls) = (nil, max(thread.want, Thread.wantAtFirst), 0)
     }
+    thread.calls += 1
     try run(thread, need, bpf)
     if bpf.made != thread.made { begin(thread, bpf) }
     let sight = Sight(notification, bpf)
@@ -182,7 +187,7 @@ struct Recall {
 
   /// No trail of this address space is the thread's, but perhaps another's is, moved.
   private mutating func recognise(_ thread: Thread, _ sight: Sight, _ bpf: borrowing BPFSnapshot) throws(SnapshotError) -> Trail? {
-    guard hasPatterns, sight.threadPointer == 0, sight.isFirst else { return unknown(bpf) }
+    guard hasPatterns, thread.calls <= Recall.startingCalls, sight.isFirst else { return unknown(bpf) }
     // The mapping was not asked for where trails of the thread were known.
     if bpf.code == nil {
       try run(thread, .max, bpf, isLocating: true)
@@ -190,7 +195,8 @@ struct Recall {
     }
     guard let code = bpf.code, let sequence = bpf.sequence, bpf.stackPointer == sight.stackPointer else { return unknown(bpf) }
     for pattern in patterns.all(at: Pattern.Key(sight, code: code)) {
-      guard let (finding, basis, registers) = pattern.moved(to: sight, codeStart: code.start) else { continue }
+      let word: UInt64? = if let distance = pattern.wordBelow { bpf.word(below: distance) } else { nil }
+      guard let (finding, basis, registers) = pattern.moved(to: sight, codeStart: code.start, word: word) else { continue }
       guard let trail = Trail(finding, basis, of: pattern.syscall, at: sight, register: { registers[$0] }) else { continue }
       if trail.reach > bpf.copied, trail.reach > thread.want {
         thread.want = trail.reach
@@ -217,8 +223,7 @@ struct Recall {
     let question = thread.space.map {
       BPFSnapshot.Question(space: UInt32($0), slot: thread.process % UInt32(SpaceFacts.maxProcesses), need: need)
     }
-    // Only of a thread that has made no call yet, or has just executed a program, the process can be a new one.
-    let isNew = thread.last.map { LifeCall.isExec($0.sight.number) } ?? true
+    let isNew = thread.calls <= Recall.startingCalls
     do throws(SyscallError) {
       try bpf.run(thread.number, want: thread.want, question, isGlance: true, isLocating: hasPatterns && (isNew || isLocating))
     } catch { throw .system(error) }
@@ -248,7 +253,7 @@ struct Recall {
   private func begin(_ thread: Thread, _ bpf: borrowing BPFSnapshot) {
     thread.made = bpf.made
     thread.process = bpf.process
-    (thread.last, thread.settled) = (nil, nil)
+    (thread.last, thread.settled, thread.calls) = (nil, nil, 1)
   }
 
   private func place(of startStack: UInt64) -> Int? { spaces.firstIndex { $0.startStack == startStack } }
