@@ -21,17 +21,19 @@ from containers import CLASSIC, DEFAULT, PLAIN, Container
 from figures import Figure, Goal, interleaved
 
 AGAIN = "crun again"
+BARE = "bare notification"
 WAYS = {PLAIN: PLAIN, DEFAULT: DEFAULT, AGAIN: PLAIN, CLASSIC: CLASSIC}
 GOALS = {DEFAULT: 0.98, CLASSIC: 0.97}
 
 
 def figures_of(name, took, unit, goals):
-    """`took` has a throughput for each of WAYS."""
+    """`took` has a throughput for each of WAYS, and perhaps for BARE."""
     control = took[AGAIN] / took[PLAIN]
+    bare = {"bare notification ÷ crun": (took[BARE] / took[PLAIN], "")} if BARE in took else {}
     for way in DEFAULT, CLASSIC:
         yield Figure(
             f"{name}, {way}", "", took[way] / took[PLAIN], Goal(goals[way], at_least=True) if way in goals else None,
-            {"callgate": (took[way], unit), "crun": (took[PLAIN], unit), "crun again ÷ crun": (control, "")})
+            {"callgate": (took[way], unit), "crun": (took[PLAIN], unit), "crun again ÷ crun": (control, ""), **(bare if way == CLASSIC else {})})
 
 
 def need(commands):
@@ -104,14 +106,22 @@ class Server:
     user: str = "root"
     # Done once, of a port, when it listens.
     prepare: object = None
+    # The number of the call that each connection makes: a container more, where it is notified of and answered at once (floor.c).
+    notified: int | None = None
 
     def figures(self, pace):
         need(self.needs)
+        ways = dict(WAYS)
+        if self.notified is not None:
+            building.native("floor")
+            ways[BARE] = PLAIN
         with contextlib.ExitStack() as stack:
-            ports = {name: free_port() for name in WAYS}
+            ports = {name: free_port() for name in ways}
             for name, port in ports.items():
+                bare = ["/bench/floor", "--notify", str(self.notified)] if name == BARE else []
                 container = stack.enter_context(Container(
-                    slug(f"{self.name} {name}"), WAYS[name], [*on_core(0), *self.command(port)], self.jit, account(self.user), self.files and self.files(port)))
+                    slug(f"{self.name} {name}"), ways[name], [*on_core(0), *bare, *self.command(port)], self.jit, account(self.user),
+                    self.files and self.files(port)))
                 wait_for(port, container)
                 if self.prepare:
                     self.prepare(port)
@@ -175,6 +185,8 @@ def wrk(*headers):
     return load
 
 
+# asm/unistd_64.h
+ACCEPT4 = 288
 WEB = {"keep-alive": wrk(), "a connection per request": wrk("Connection: close")}
 
 
@@ -281,8 +293,12 @@ vacuum;
 """
 
 ALL = [
-    Server("nginx", ["nginx", "wrk"], lambda port: ["nginx", "-c", "/files/nginx.conf", "-e", "/scratch/error.log"], WEB, nginx_files),
-    Server("node http", ["node", "wrk"], lambda port: ["node", "/files/server.js"], WEB, node_files, jit=True),
+    Server(
+        "nginx", ["nginx", "wrk"], lambda port: ["nginx", "-c", "/files/nginx.conf", "-e", "/scratch/error.log"], WEB, nginx_files,
+        notified=ACCEPT4),
+    Server(
+        "node http", ["node", "wrk"], lambda port: ["node", "/files/server.js"], WEB, node_files, jit=True,
+        notified=ACCEPT4),
     Server(
         "redis-benchmark", ["redis-server", "redis-benchmark"],
         lambda port: ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", "/scratch"], {"get, set, lpush": redis}),

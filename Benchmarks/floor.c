@@ -1,10 +1,10 @@
 /* The price of a notification when nothing is done about it.
  *
- *   floor COMMAND [ARGUMENT]...
+ *   floor [--notify NUMBER] COMMAND [ARGUMENT]...
  *
- * Runs the command under a filter that raises a notification for getppid and allows all else, and answers each notification at once: the
- * call may go on. Nothing is read of the caller, nothing is checked, nothing is written down; wake-ups are synchronous. What a call of
- * getppid takes in the command is what no supervisor of this kind can be faster than. Ends as the command ends.
+ * Runs the command under a filter that raises a notification for one system call (getppid, if no other is named) and allows all else, and
+ * answers each notification at once: the call may go on. Nothing is read of the caller, nothing is checked, nothing is written down; wake-ups
+ * are synchronous. What such a call takes in the command is what no supervisor of this kind can be faster than. Ends as the command ends.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -45,12 +45,12 @@ static void end_with_child(int signal) {
   if (waitpid(child, &status, WNOHANG) == child) _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
-static int install_filter(void) {
+static int install_filter(unsigned number) {
   struct sock_filter code[] = {
     BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 0, 3),
     BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getppid, 0, 1),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
     BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
     BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   };
@@ -61,8 +61,14 @@ static int install_filter(void) {
 }
 
 int main(int count, char **words) {
+  unsigned number = SYS_getppid;
+  if (count > 2 && !strcmp(words[1], "--notify")) {
+    number = (unsigned)atoi(words[2]);
+    words += 2;
+    count -= 2;
+  }
   if (count < 2) {
-    fputs("usage: floor COMMAND [ARGUMENT]...\n", stderr);
+    fputs("usage: floor [--notify NUMBER] COMMAND [ARGUMENT]...\n", stderr);
     return 2;
   }
   int ready[2];
@@ -78,7 +84,7 @@ int main(int count, char **words) {
   if (child < 0) die("start a process");
   if (child == 0) {
     sigprocmask(SIG_SETMASK, &before, NULL);
-    int listener = install_filter();
+    int listener = install_filter(number);
     if (listener < 0) die("install the filter");
     if (write(ready[1], &listener, sizeof listener) != sizeof listener) die("say which descriptor it is");
     execvp(words[1], words + 1);
