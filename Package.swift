@@ -156,7 +156,7 @@ let package = Package(
     tests("EndToEndTests", uses: []),
     tests("KernelTests", uses: ["Kernel"]),
     tests("BPFTests", uses: ["BPF"]),
-    tests("SupervisorTests", uses: ["Diagnostics", "Kernel", "Plan", "Profile", "Recording", "Supervisor", "Wire"]),
+    tests("SupervisorTests", uses: ["BPF", "Diagnostics", "Kernel", "Plan", "Profile", "Recording", "Supervisor", "Wire"]),
     tests("WireTests", uses: ["Wire"]),
     tests("ProcFSTests", uses: ["ProcFS"]),
     tests("RecordingTests", uses: ["JSON", "Recording", "Wire"]),

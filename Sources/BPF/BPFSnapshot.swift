@@ -35,7 +35,8 @@ package import Kernel
     static let codeStart = 280
     static let codeEnd = 288
     static let code = 296
-    static let stack = 344
+    static let core = 344
+    static let stack = 352
     static let size = stack + belowBytes + stackLimit
   }
   /// STACK_MAX of the program.
@@ -179,6 +180,8 @@ package import Kernel
   package var holds: UInt64 { load(Field.holds, UInt64.self) }
   /// The word at fs:0x28; nil where it was not copied.
   package var canary: UInt64? { load(Field.hasCanary, UInt32.self) != 0 ? load(Field.canary, UInt64.self) : nil }
+  /// On which the thread has run last; nil where the kernel does not tell.
+  package var core: CInt? { CInt(exactly: load(Field.core, UInt64.self)) }
   package var stackPointer: UInt64 { register(7) }
   /// Bytes copied below SP, and from SP upward.
   package var below: Int { min(Int(load(Field.below, UInt32.self)), Self.belowBytes) }

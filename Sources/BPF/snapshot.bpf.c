@@ -54,7 +54,11 @@ struct thread_struct {
   unsigned long fsbase;
 } __attribute__((preserve_access_index));
 struct completion;
+struct thread_info {
+  __u32 cpu;
+} __attribute__((preserve_access_index));
 struct task_struct {
+  struct thread_info thread_info;
   int pid, tgid;
   unsigned int flags;
   __u64 start_boottime;
@@ -109,6 +113,7 @@ struct exchange {
   // A file's code, read only and with no page that the process has copied: all zero where that is not what the instruction lies in.
   __u64 code_start, code_end;
   struct identity code;
+  __u64 core; // on which the thread has run last
   __u8 stack[BELOW + STACK_MAX];
 };
 
@@ -516,6 +521,7 @@ static int fill(struct exchange *x, struct task_struct *task) {
   x->borrows = task->vfork_done != 0;
   x->sequence = sequence_of(task);
   x->table = (__u64)task->mm->pgd;
+  x->core = bpf_core_field_exists(task->thread_info.cpu) ? task->thread_info.cpu : ~0ull;
 
   struct pt_regs *r = bpf_rdonly_cast((void *)bpf_task_pt_regs(task), bpf_core_type_id_kernel(struct pt_regs));
   x->registers[0] = r->rax; x->registers[1] = r->rdx; x->registers[2] = r->rcx; x->registers[3] = r->rbx;

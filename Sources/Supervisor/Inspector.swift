@@ -25,7 +25,7 @@ package enum InspectorError: Error, Equatable, Sendable, CustomStringConvertible
 package final class Inspector {
   private let socket: UnixSocket
   private let process: CInt
-  private let cores = Cores.ofThisThread()
+  let perch: Perch
   /// The core that it is bound to.
   private var core: CInt?
   /// Which address space's descriptors it has in each of its places, by the space's number.
@@ -41,8 +41,10 @@ package final class Inspector {
   /// A process has this many different files mapped at most; more questions than that are no inspection.
   static let maxOpenings = 4096
 
-  /// Starts it and waits until it is sealed.
-  package init(program: String) throws(InspectorError) {
+  /// Starts it and waits until it is sealed. `perch`: of the thread that asks it.
+  package init(program: String, perch: Perch = Perch()) throws(InspectorError) {
+    self.perch = perch
+    perch.leave()
     do throws(SyscallError) {
       let pair = try UnixSocket.pair()
       process = try startConfined(program, descriptors: [pair.theirs.raw])
@@ -92,7 +94,7 @@ package final class Inspector {
   ) throws(InspectorError) -> Finding {
     let deadline = monotonicMilliseconds() + Int64(Self.deadlineMilliseconds)
     meet()
-    defer { if core != nil { _ = cores?.bind(0) } }
+    defer { if core != nil, core != perch.core { perch.restore() } }
     try send(.inspect(request), descriptors)
     var openings = 0
     while true {
@@ -124,17 +126,16 @@ package final class Inspector {
   /// that up, there and back, takes longer than the inspection. The supervisor only waits meanwhile.
   private func meet() {
     let here = currentCore
-    guard let only = cores?.only(here), only.bind(0) else { return }
+    guard let only = perch.cores?.only(here), perch.core == here || only.bind(0) else { return }
     if core == here { return }
     if only.bind(process) { core = here } else { part() }
   }
 
   /// What takes longer may go on anywhere.
   private func part() {
-    guard let cores else { return }
     core = nil
-    _ = cores.bind(process)
-    _ = cores.bind(0)
+    _ = perch.cores?.bind(process)
+    perch.leave()
   }
 
   /// Gives the inspector the file that a thread has mapped, or the reason why there is none.

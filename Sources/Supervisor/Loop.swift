@@ -18,6 +18,7 @@ package struct Supervisor: ~Copyable {
   private var copier: Copier
   private let inspectorProgram: String
   private var inspector: Inspector?
+  private let perch: Perch
   private let opener = PatientOpener()
   private let journal: Journal
   private let started: Int64
@@ -60,6 +61,7 @@ package struct Supervisor: ~Copyable {
     traps = Trap.table(plan.traps)
     self.door = door
     self.inspector = inspector
+    perch = inspector.perch
     self.inspectorProgram = inspectorProgram
     journal = Journal(plan: plan)
     regions = JITRegions(declared: plan.jit)
@@ -263,6 +265,7 @@ package struct Supervisor: ~Copyable {
         } else {
           counts.count(.withdrawn, trap.syscall)
         }
+        if let core = copier.core { perch.note(core) }
         return
       }
       let subject: Subject
@@ -358,7 +361,7 @@ package struct Supervisor: ~Copyable {
   /// One that ended between two questions is replaced before the next is asked.
   private mutating func currentInspector() throws(InspectorError) -> Inspector {
     if let inspector, inspector.isAlive { return inspector }
-    let started = try Inspector(program: inspectorProgram)
+    let started = try Inspector(program: inspectorProgram, perch: perch)
     inspector = started
     return started
   }

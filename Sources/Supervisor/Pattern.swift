@@ -56,7 +56,9 @@ package final class Pattern {
       case .notCode(let address):
         let holding = basis.words.indices.filter { basis.words[$0].low...basis.words[$0].high ~= address }
         guard anyAddress == nil, holding.count == 1, case let word = basis.words[holding[0]], word.low == word.high,
-          word.address < sight.stackPointer, sight.stackPointer - word.address <= UInt64(Trail.belowLimit)
+          word.address < sight.stackPointer, sight.stackPointer - word.address <= UInt64(Trail.belowLimit),
+          // A basis lists the words that are used for what they are first, from the lowest up: this one is not of them.
+          basis.words[..<holding[0]].contains(where: { $0.address > word.address })
         else { return nil }
         anyAddress = (holding[0], Int(sight.stackPointer - word.address))
       }

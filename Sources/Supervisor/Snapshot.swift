@@ -107,6 +107,15 @@ extension Copier {
     }
   }
 
+  /// On which the thread that was looked at last has run; nil where nobody can tell.
+  var core: CInt? {
+    switch way {
+    case .bpf(let bpf): bpf.core
+    case .proc: nil
+    case .open: nil
+    }
+  }
+
   /// Of the facts that the last copy was asked about, those that hold.
   var holds: UInt64 {
     switch way {
