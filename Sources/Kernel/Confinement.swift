@@ -139,6 +139,8 @@ extension Seal {
     let plain = [
       SYS_read, SYS_pread64, SYS_recvmsg, SYS_sendmsg, SYS_close, SYS_fstat, SYS_newfstatat, SYS_lseek, SYS_brk, SYS_munmap,
       SYS_mremap, SYS_madvise, SYS_futex, SYS_poll, SYS_getrandom, SYS_clock_gettime, SYS_rt_sigreturn, SYS_exit, SYS_exit_group,
+      // By which the kernel goes on with a poll that a debugger or SIGSTOP has interrupted.
+      SYS_restart_syscall,
     ]
     let allow = give(clinux_seccomp_ret_allow())
     let kill = give(clinux_seccomp_ret_kill_process())
