@@ -21,7 +21,7 @@ struct Rules {
   }
 
   mutating func run() {
-    // Who calls this has found no error: what cannot be read here was one.
+    // Who calls this has found no error: what cannot be read here, the profile or one that it extends, was one.
     guard let spec = root["spec"], let own = try? ResolvedProfile(reading: root, file: file, parent: context.parent) else { return }
     for name in (spec["extends"]?.elements ?? []).compactMap(\.text) {
       guard let found = try? context.parent(name) else { continue }

@@ -147,7 +147,7 @@ struct Resting {
       basis.words.append(Basis.Word(address: address, low: value, high: value))
       last = address
     }
-    // What is used for what it is, need not be in a range as well.
+    // What is used for what it is, need not be in a range as well. The order is the basis's promise.
     basis.words += told.filter { word in !Resting.contains(addresses, word.address) }
     basis.facts = facts + stacks.map { .stack(start: $0.start, end: $0.end, without: $0.without) }
     guard basis.words.count <= Basis.maxWords, basis.facts.count <= Basis.maxFacts else { return nil }

@@ -21,6 +21,7 @@ extension Walk {
       }
     }
     if point.numbers == nil { resting.giveUp() }
+    // Of a site that may make any call, or of which that is not known, nothing can be objected to.
     guard case .only(let numbers)? = point.numbers, !numbers.contains(snapshot.number) else { return }
     object(.site, .otherNumber, detail: numbers.map { String($0) }.joined(separator: ", "))
   }

@@ -44,7 +44,8 @@ package final class Inspector {
   /// Starts it and waits until it is sealed. `perch`: of the thread that asks it.
   package init(program: String, perch: Perch = Perch()) throws(InspectorError) {
     self.perch = perch
-    perch.leave()
+    // It would be bound as the thread that starts it is.
+    if perch.core != nil { perch.leave() }
     do throws(SyscallError) {
       let pair = try UnixSocket.pair()
       process = try startConfined(program, descriptors: [pair.theirs.raw])

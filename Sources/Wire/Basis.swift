@@ -32,7 +32,8 @@ package struct Basis: Equatable, Sendable {
 
   /// Bit n: the value of register n at the trapped instruction. SP always counts.
   package var registers: UInt16 = 0
-  /// In the order of their addresses.
+  /// First those that are used for what they are, from the lowest address up; then those of which only that they are in their range was asked, or
+  /// what lies at the address that they hold. Patterns rely on that order.
   package var words: [Word] = []
   package var facts: [Fact] = []
 

@@ -225,12 +225,12 @@ static void let_go(void) {
     int status;
     while (waitpid(thread->id, &status, __WALL) == thread->id && WIFSTOPPED(status) && status >> 16 != PTRACE_EVENT_STOP)
       stopped(thread->id, status);
+    int memory = memory_of(thread->id);
     for (size_t k = 0; thread->program && k < thread->program->count; k++) {
       struct function *function = &thread->program->functions[k];
-      int memory = memory_of(thread->id);
       if (pwrite(memory, &function->first, 1, thread->bias + function->address) != 1) die("take the breakpoints away");
-      close(memory);
     }
+    close(memory);
     ptrace(PTRACE_DETACH, thread->id, 0, 0);
   }
 }
