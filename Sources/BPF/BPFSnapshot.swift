@@ -214,10 +214,10 @@ package import Kernel
     return unsafe [UInt8](UnsafeRawBufferPointer(start: exchange + Field.stack + Self.belowBytes - count, count: count))
   }
 
-  /// The word so many bytes below SP; nil where that was not copied.
-  package func word(below distance: Int) -> UInt64? {
-    guard distance >= 8, distance <= below else { return nil }
-    return load(Field.stack + Self.belowBytes - distance, UInt64.self)
+  /// The word so many bytes above SP, or below it where that is negative; nil where that was not copied.
+  package func word(at distance: Int) -> UInt64? {
+    guard distance >= -below, distance <= copied - 8 else { return nil }
+    return load(Field.stack + Self.belowBytes + distance, UInt64.self)
   }
 
   /// The registers, sixteen words in DWARF order, and the bytes from SP - belowBytes upward. Those that were not copied mean nothing.

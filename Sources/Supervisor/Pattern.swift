@@ -1,13 +1,14 @@
 package import BPF
 package import Wire
 
-/// A trail that is good for other address spaces, too: whoever starts the same program makes the same calls from the same places of the dynamic
-/// loader, only that the kernel has put the loader and the stack elsewhere.
+/// A trail that is good for other address spaces, too: whoever starts the same program makes the same calls from the same places of the same
+/// files, only that the kernel has put these and the stack elsewhere.
 ///
-/// **Why what is moved is found as it was.** An inspection uses the addresses of code by their distance from the mapping's start, and
-/// those of the stack by their distances from one another and modulo 16. Where the chain's code is that of one mapping only, and its words point
-/// nowhere but into that and into the stack, a process in which both lie elsewhere, at distances that keep the alignment, is inspected in the
-/// same steps. Nothing else is taken for a pattern: no canary, no second file, nor any other word that does not lie in the stack.
+/// **Why what is moved is found as it was.** An inspection uses the addresses of code by their distance from the mapping's start, those of the
+/// stack by their distances from one another and modulo 16, and the thread's canary by its being equal to words of the stack, or not. So in a
+/// process in which each of the mappings and the stack lie elsewhere, at distances that keep the alignment, and which has another canary, it takes
+/// the same steps, if every word means what it meant: an address in the same mapping at the same distance, one in the stack, the canary, or
+/// the same value, which lies in none of them, neither here nor there. No canary is taken for one that could be an address.
 ///
 /// Of one word the value does not matter: below SP an earlier call has left an address at which no code lies (`residue`). Whichever it is in
 /// the other process, if no code lies there either, the inspection takes the same step.
@@ -26,33 +27,85 @@ package final class Pattern {
     var hasThreadPointer: Bool
   }
 
+  /// A mapping of code that the finding rests on.
+  package struct Code: Equatable {
+    package var start: UInt64
+    package var end: UInt64
+    package var identity: CodeIdentity
+
+    package init(start: UInt64, end: UInt64, identity: CodeIdentity) {
+      (self.start, self.end, self.identity) = (start, end, identity)
+    }
+
+    /// A return address may be the mapping's end.
+    fileprivate func contains(_ address: UInt64) -> Bool { start <= address && address <= end }
+  }
+
+  /// What one run of the snapshot shows of another process.
+  package struct Place {
+    package var sight: Sight
+    /// Where the mapping of the trapped instruction begins.
+    package var codeStart: UInt64
+    package var canary: UInt64?
+
+    package init(sight: Sight, codeStart: UInt64, canary: UInt64?) {
+      (self.sight, self.codeStart, self.canary) = (sight, codeStart, canary)
+    }
+  }
+
+  package struct Moved {
+    package var finding: Finding
+    package var basis: Basis
+    package var registers: [UInt64]
+    /// Where the mappings begin, and what they have to be of.
+    package var codes: [Code]
+  }
+
   package let key: Key
   let syscall: String
   private let finding: Finding
   private let basis: Basis
   private let registers: [UInt64]
   private let stackPointer: UInt64
-  private let codeStart: UInt64
+  /// That of the trapped instruction first.
+  private let codes: [Code]
+  /// Of each of the others a word that points into it, by its place among the basis's: it tells where that mapping is in another process.
+  private let anchors: [Int]
   private let stack: Range<UInt64>
   let stackFlags: UInt64
   let outermost: Outermost
-  /// Of the word of which the value does not matter: its place among the basis's, and how far it lies below SP.
-  private let anyAddress: (index: Int, below: Int)?
-  package var wordBelow: Int? { anyAddress?.below }
+  private let canary: UInt64?
+  /// Of the word of which the value does not matter: its place among the basis's.
+  private let anyAddress: Int?
+  /// Bytes above SP that the words reach.
+  package let reach: Int
 
-  /// nil where the finding of `trail` rests on more than one mapping of code and the stack.
+  /// As many words as a pattern is big.
+  var size: Int { basis.words.count }
+
+  private static let maxCodes = 8
+  private static let pageMask: UInt64 = 4095
+  /// No address of a process is as high (Documentation/arch/x86/x86_64/mm.rst, with five levels of page tables).
+  private static let addressLimit: UInt64 = 1 << 56
+  /// Nor is any of these one of the kernel's: it maps the vsyscall page, which has code, to everybody.
+  private static let noAddresses = addressLimit..<(UInt64.max - addressLimit)
+
+  /// `codes` are all mappings of code that the finding rests on. nil where it rests on something else than these, one stack and the canary.
   package init?(
-    _ finding: Finding, _ basis: Basis, of syscall: String, at sight: Sight, register: (Int) -> UInt64, code: CodeIdentity,
-    stackFlags: UInt64
+    _ finding: Finding, _ basis: Basis, of syscall: String, at sight: Sight, register: (Int) -> UInt64, codes: [Code], stackFlags: UInt64
   ) {
-    guard sight.isFirst, (2...3).contains(basis.facts.count), let outermost = finding.outermost else { return nil }
-    var (text, stack): (Range<UInt64>?, Range<UInt64>?)
-    var anyAddress: (index: Int, below: Int)?
+    guard sight.isFirst, let outermost = finding.outermost, codes.count <= Pattern.maxCodes else { return nil }
+    var stack: Range<UInt64>?
+    var anyAddress: Int?
+    var texts = 0
     for fact in basis.facts {
       switch fact {
-      case .text(let start, let end, _): text = start..<end
-      case .stack(let start, let end, let without) where without.isEmpty: stack = start..<end
-      case .stack: return nil
+      case .text(let start, let end, _):
+        guard codes.contains(where: { $0.start == start && $0.end == end }) else { return nil }
+        texts += 1
+      case .stack(let start, let end, let without):
+        guard without.isEmpty, stack == nil else { return nil }
+        stack = start..<end
       case .notCode(let address):
         let holding = basis.words.indices.filter { basis.words[$0].low...basis.words[$0].high ~= address }
         guard anyAddress == nil, holding.count == 1, case let word = basis.words[holding[0]], word.low == word.high,
@@ -60,71 +113,163 @@ package final class Pattern {
           // A basis lists the words that are used for what they are first, from the lowest up: this one is not of them.
           basis.words[..<holding[0]].contains(where: { $0.address > word.address })
         else { return nil }
-        anyAddress = (holding[0], Int(sight.stackPointer - word.address))
+        anyAddress = holding[0]
       }
     }
-    guard let text, let stack, text.contains(sight.instruction &- 1), stack.contains(sight.stackPointer), !text.overlaps(stack),
-      basis.words.allSatisfy({ stack.contains($0.address) })
+    let placeOfCanary = sight.threadPointer &+ Trail.canaryOffset
+    guard let stack, texts == codes.count, let own = codes.firstIndex(where: { $0.start..<$0.end ~= sight.instruction &- 1 }),
+      stack.contains(sight.stackPointer), !stack.contains(placeOfCanary)
     else { return nil }
+    var ordered = codes
+    ordered.swapAt(0, own)
+    guard Pattern.areApart(ordered, stack) else { return nil }
+
+    var canary: UInt64?
+    var reach = 0
+    for word in basis.words {
+      if stack.contains(word.address) {
+        if word.address >= sight.stackPointer { reach = max(reach, Int(clamping: word.address - sight.stackPointer) + 8) }
+      } else {
+        guard sight.threadPointer != 0, word.address == placeOfCanary, word.low == word.high, Pattern.noAddresses.contains(word.low) else {
+          return nil
+        }
+        canary = word.low
+      }
+    }
+    var anchors: [Int] = []
+    for code in ordered.dropFirst() {
+      guard
+        let anchor = basis.words.indices.first(where: { index in
+          let word = basis.words[index]
+          return index != anyAddress && word.low == word.high && code.contains(word.low)
+        })
+      else { return nil }
+      anchors.append(anchor)
+    }
     self.syscall = syscall
     var kept = finding
     kept.frames = Array(finding.frames.prefix(2))
+    kept.basis = nil
     self.finding = kept
     self.basis = basis
     registers = (0..<16).map(register)
+    self.codes = ordered
+    self.anchors = anchors
     self.stack = stack
     self.stackFlags = stackFlags
     self.outermost = outermost
+    self.canary = canary
     self.anyAddress = anyAddress
+    self.reach = reach
     stackPointer = sight.stackPointer
-    codeStart = text.lowerBound
-    key = Pattern.Key(sight, code: (text.lowerBound, text.upperBound, code))
+    key = Pattern.Key(sight, code: ordered[0])
   }
 
-  /// The finding, what it rests on, and the registers in another address space; nil where the stack does not lie so that it could be moved there.
-  /// `word`: what lies `wordBelow` bytes below SP there; nil where that is not known.
-  package func moved(to sight: Sight, codeStart: UInt64, word: UInt64?) -> (Finding, Basis, registers: [UInt64])? {
-    guard (sight.stackPointer &- stackPointer) % 16 == 0, (sight.threadPointer != 0) == key.hasThreadPointer, sight.isFirst else {
-      return nil
-    }
-    let (code, stack) = (codeStart &- self.codeStart, sight.stackPointer &- stackPointer)
-    let codeEnd = self.codeStart &+ key.length
-    func moved(_ value: UInt64) -> UInt64 {
-      // A return address may be the mapping's end.
-      if value >= self.codeStart, value <= codeEnd { return value &+ code }
-      return self.stack.contains(value) ? value &+ stack : value
-    }
+  /// What is in one of them is in no other, and no address is the end of one and the start of another.
+  private static func areApart(_ codes: [Code], _ stack: Range<UInt64>) -> Bool {
+    guard codes.allSatisfy({ $0.start < $0.end && $0.end < addressLimit }) else { return false }
+    let ranges = (codes.map { $0.start...$0.end } + [stack.lowerBound...stack.upperBound]).sorted { $0.lowerBound < $1.lowerBound }
+    return zip(ranges, ranges.dropFirst()).allSatisfy { $0.upperBound < $1.lowerBound }
+  }
+
+  /// The finding and all that it rests on in another address space; nil where it cannot be moved there. `word` gives the word so many bytes above
+  /// SP there, or below it; nil where that is not known.
+  package func moved(to place: Place, word: (Int) -> UInt64?) -> Moved? {
+    let sight = place.sight
+    let stackMove = sight.stackPointer &- stackPointer
+    guard stackMove % 16 == 0, (sight.threadPointer != 0) == key.hasThreadPointer, sight.isFirst,
+      let anyValue = known(at: anyAddress, word), let codes = codes(from: place.codeStart, word)
+    else { return nil }
+    let (start, size) = (stack.lowerBound &+ stackMove, UInt64(stack.count))
+    guard start <= UInt64.max - size, case let stack = start..<(start + size), Pattern.areApart(codes, stack),
+      !stack.contains(sight.threadPointer &+ Trail.canaryOffset)
+    else { return nil }
+    if canary != nil { guard let theirs = place.canary, Pattern.noAddresses.contains(theirs) else { return nil } }
+    let moving = Moving(
+      codes: zip(self.codes, codes).map { ($0, $1) }, stack: (self.stack, stack),
+      canary: canary.flatMap { ours in place.canary.map { (ours, $0) } })
+
     var basis = basis
     for index in basis.words.indices {
-      basis.words[index].address &+= stack
-      basis.words[index].low = moved(basis.words[index].low)
-      basis.words[index].high = moved(basis.words[index].high)
+      let word = basis.words[index]
+      if index == anyAddress {
+        basis.words[index] = Basis.Word(address: word.address &+ stackMove, low: anyValue, high: anyValue)
+        continue
+      }
+      guard let low = moving(word.low), let high = word.low == word.high ? low : moving(word.high), low <= high else { return nil }
+      let address = self.stack.contains(word.address) ? word.address &+ stackMove : sight.threadPointer &+ Trail.canaryOffset
+      basis.words[index] = Basis.Word(address: address, low: low, high: high)
     }
-    var address: UInt64?
-    if let anyAddress {
-      guard let word else { return nil }
-      basis.words[anyAddress.index].low = word
-      basis.words[anyAddress.index].high = word
-      address = word
-    }
-    basis.facts = basis.facts.map { fact in
-      switch fact {
-      case .text(let start, let end, let changed): .text(start: start &+ code, end: end &+ code, changed: changed)
-      case .stack(let start, let end, let without): .stack(start: start &+ stack, end: end &+ stack, without: without)
-      case .notCode(let before): .notCode(address ?? before)
+    for index in basis.facts.indices {
+      switch basis.facts[index] {
+      case .text(let start, _, let changed):
+        guard let which = self.codes.firstIndex(where: { $0.start == start }) else { return nil }
+        basis.facts[index] = .text(start: codes[which].start, end: codes[which].end, changed: changed)
+      case .stack: basis.facts[index] = .stack(start: stack.lowerBound, end: stack.upperBound, without: [])
+      case .notCode: basis.facts[index] = .notCode(anyValue)
       }
     }
+    var registers = registers
+    for number in 0..<16 where basis.registers & 1 << UInt16(number) != 0 {
+      guard let value = moving(registers[number]) else { return nil }
+      registers[number] = value
+    }
+    guard let outermost = moving(outermost) else { return nil }
     var finding = finding
-    finding.outermost = Outermost(
-      stackPointer: moved(outermost.stackPointer),
-      links: outermost.links.map { Link(slot: moved($0.slot), returnAddress: moved($0.returnAddress), function: moved($0.function)) },
-      isInLoader: outermost.isInLoader)
-    return (finding, basis, registers.map(moved))
+    finding.outermost = outermost
+    return Moved(finding: finding, basis: basis, registers: registers, codes: codes)
+  }
+
+  /// What lies there in the other process; 0 where nothing is asked.
+  private func known(at index: Int?, _ word: (Int) -> UInt64?) -> UInt64? {
+    guard let index else { return 0 }
+    return word(Int(truncatingIfNeeded: basis.words[index].address &- stackPointer))
+  }
+
+  /// Where the mappings are there: the first at `start`, each of the others where the word that points into it says.
+  private func codes(from start: UInt64, _ word: (Int) -> UInt64?) -> [Code]? {
+    var moved = codes
+    moved[0].start = start
+    for (index, anchor) in anchors.enumerated() {
+      guard let there = known(at: anchor, word) else { return nil }
+      let move = there &- basis.words[anchor].low
+      guard move & Pattern.pageMask == 0 else { return nil }
+      moved[index + 1].start &+= move
+    }
+    for index in moved.indices { moved[index].end = moved[index].start &+ (codes[index].end - codes[index].start) }
+    return moved
+  }
+
+  /// What a value that means something here is there. Nothing, where it would mean something else.
+  private struct Moving {
+    let codes: [(here: Code, there: Code)]
+    let stack: (here: Range<UInt64>, there: Range<UInt64>)
+    let canary: (here: UInt64, there: UInt64)?
+
+    func callAsFunction(_ value: UInt64) -> UInt64? {
+      for (here, there) in codes where here.contains(value) { return there.start &+ (value - here.start) }
+      if stack.here.contains(value) { return stack.there.lowerBound &+ (value - stack.here.lowerBound) }
+      if let canary, value == canary.here { return canary.there }
+      if stack.there.contains(value) || value == canary?.there || codes.contains(where: { $0.there.contains(value) }) { return nil }
+      return value
+    }
+
+    func callAsFunction(_ outermost: Outermost) -> Outermost? {
+      guard let stackPointer = self(outermost.stackPointer) else { return nil }
+      var links: [Link] = []
+      for link in outermost.links {
+        guard let slot = self(link.slot), let returnAddress = self(link.returnAddress), let function = self(link.function) else {
+          return nil
+        }
+        links.append(Link(slot: slot, returnAddress: returnAddress, function: function))
+      }
+      return Outermost(stackPointer: stackPointer, links: links, isInLoader: outermost.isInLoader)
+    }
   }
 }
 
 extension Pattern.Key {
-  init(_ sight: Sight, code: (start: UInt64, end: UInt64, identity: CodeIdentity)) {
+  init(_ sight: Sight, code: Pattern.Code) {
     number = sight.number
     identity = code.identity
     length = code.end &- code.start
@@ -138,23 +283,27 @@ extension Pattern.Key {
 
 /// The patterns of a container. When there are too many, all are forgotten: what is still needed comes back with the next process.
 struct Patterns {
-  private static let maxPatterns = 512
+  private static let maxPatterns = 1024
+  /// Of 24 bytes each.
+  private static let maxWords = 1 << 16
   private static let maxAlternatives = 8
 
   private var patterns: [Pattern.Key: [Pattern]] = [:]
   private var count = 0
+  private var words = 0
 
   func all(at key: Pattern.Key) -> [Pattern] { patterns[key] ?? [] }
 
   mutating func insert(_ pattern: Pattern) {
-    if count >= Patterns.maxPatterns { (patterns, count) = ([:], 0) }
+    if count >= Patterns.maxPatterns || words + pattern.size > Patterns.maxWords { (patterns, count, words) = ([:], 0, 0) }
     var here = patterns[pattern.key] ?? []
     if here.count >= Patterns.maxAlternatives {
-      here.removeLast()
+      words -= here.removeLast().size
       count -= 1
     }
     here.insert(pattern, at: 0)
     count += 1
+    words += pattern.size
     patterns[pattern.key] = here
   }
 }

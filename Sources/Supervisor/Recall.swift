@@ -40,8 +40,8 @@ struct Recall {
   }
 
   private static let maxThreads = 4096
-  /// The dynamic loader makes them, before a program makes its own.
-  private static let startingCalls = 64
+  /// Of a program: the dynamic loader's, and what it needs itself to be ready, which is the same each time.
+  private static let startingCalls = 256
   /// More than a trail needs: the next one may reach further.
   private static let granule = 1024
 
@@ -194,17 +194,20 @@ struct Recall {
       guard bpf.made == thread.made else { throw .gone }
     }
     guard let code = bpf.code, let sequence = bpf.sequence, bpf.stackPointer == sight.stackPointer else { return unknown(bpf) }
-    for pattern in patterns.all(at: Pattern.Key(sight, code: code)) {
-      let word: UInt64? = if let distance = pattern.wordBelow { bpf.word(below: distance) } else { nil }
-      guard let (finding, basis, registers) = pattern.moved(to: sight, codeStart: code.start, word: word) else { continue }
-      guard let trail = Trail(finding, basis, of: pattern.syscall, at: sight, register: { registers[$0] }) else { continue }
-      if trail.reach > bpf.copied, trail.reach > thread.want {
-        thread.want = trail.reach
-        try run(thread, .max, bpf)
-        guard bpf.made == thread.made, bpf.sequence == sequence else { return unknown(bpf) }
-      }
-      guard bpf.withAnswer({ trail.matches($1, below: bpf.below, canary: bpf.canary, $0) }) else { continue }
-      guard try keep(trail, basis.facts, outermost: finding.outermost, sequence, thread, bpf, as: pattern) != nil
+    let known = patterns.all(at: Pattern.Key(sight, code: Pattern.Code(start: code.start, end: code.end, identity: code.identity)))
+    if let reach = known.map(\.reach).max(), reach > bpf.copied, reach > thread.want {
+      thread.want = reach
+      try run(thread, .max, bpf)
+      guard bpf.made == thread.made, bpf.sequence == sequence, bpf.stackPointer == sight.stackPointer else { return unknown(bpf) }
+    }
+    let place = Pattern.Place(sight: sight, codeStart: code.start, canary: bpf.canary)
+    for pattern in known {
+      guard let moved = pattern.moved(to: place, word: { bpf.word(at: $0) }),
+        let trail = Trail(moved.finding, moved.basis, of: pattern.syscall, at: sight, register: { moved.registers[$0] }),
+        bpf.withAnswer({ trail.matches($1, below: bpf.below, canary: bpf.canary, $0) })
+      else { continue }
+      let required = (codes: moved.codes, stackFlags: pattern.stackFlags)
+      guard try keep(trail, moved.basis.facts, outermost: moved.finding.outermost, sequence, thread, bpf, as: required) != nil
       else { return unknown(bpf) }
       return trail
     }
@@ -280,17 +283,17 @@ struct Recall {
     guard let trail = Trail(finding, basis, of: syscall, at: sight, register: register),
       let learnt = try keep(trail, basis.facts, outermost: finding.outermost, sequence, thread, bpf, as: nil)
     else { return }
-    guard hasPatterns, let code = learnt.code, let stackFlags = learnt.stackFlags else { return }
-    if let pattern = Pattern(finding, basis, of: syscall, at: sight, register: register, code: code, stackFlags: stackFlags) {
+    guard hasPatterns, thread.calls <= Recall.startingCalls, let stackFlags = learnt.stackFlags else { return }
+    if let pattern = Pattern(finding, basis, of: syscall, at: sight, register: register, codes: learnt.codes, stackFlags: stackFlags) {
       patterns.insert(pattern)
     }
   }
 
-  /// Keeps a trail, if all of `wanted` that it rests on holds, and the mappings are those of `sequence` still. `pattern`: what it was moved
-  /// from; nil for one that was just found. What was learnt of its mappings; nil where it was not kept.
+  /// Keeps a trail, if all of `wanted` that it rests on holds, and the mappings are those of `sequence` still. `required`: what
+  /// these have to be for a trail that was moved; nil for one that was just found. What was learnt of its mappings; nil where it was not kept.
   private mutating func keep(
     _ trail: Trail, _ wanted: [Basis.Fact], outermost: Outermost?, _ sequence: UInt64, _ thread: Thread, _ bpf: borrowing BPFSnapshot,
-    as pattern: Pattern?
+    as required: (codes: [Pattern.Code], stackFlags: UInt64)?
   ) throws(SnapshotError) -> Learnt? {
     let space = place(of: trail.sight.startStack) ?? made(trail.sight.startStack)
     guard let facts = facts(wanted, in: space, bpf.facts) else { return nil }
@@ -300,27 +303,27 @@ struct Recall {
     guard bpf.made == thread.made, bpf.sequence == sequence, bpf.stackPointer == trail.sight.stackPointer, hold(facts, in: space, bpf)
     else { return nil }
     let learnt = learnt(facts, in: space, bpf)
-    if let pattern, learnt.code != pattern.key.identity || learnt.stackFlags != pattern.stackFlags { return nil }
+    if let required, learnt.stackFlags != required.stackFlags || !required.codes.allSatisfy(learnt.codes.contains) { return nil }
     trail.settle(in: space, epoch: spaces[space].epoch, facts: facts, outermost: cache.number(of: outermost))
     cache.insert(trail)
     use(trail, thread)
     return learnt
   }
 
-  private typealias Learnt = (code: CodeIdentity?, stackFlags: UInt64?)
+  private typealias Learnt = (codes: [Pattern.Code], stackFlags: UInt64?)
 
-  /// What was learnt of the one mapping of code among `facts`, and of the one stack; nil where there are more.
+  /// What was learnt of the mappings of code among `facts`, and of the one stack; nil where there are more.
   private func learnt(_ bits: UInt64, in space: Int, _ bpf: borrowing BPFSnapshot) -> Learnt {
-    var (codes, stacks): ([CodeIdentity], [UInt64]) = ([], [])
+    var (codes, stacks): ([Pattern.Code], [UInt64]) = ([], [])
     for (index, fact) in spaces[space].facts.enumerated() where bits >> UInt64(index) & 1 != 0 {
       guard let identity = bpf.facts.identity(at: index, of: UInt32(space)) else { continue }
       switch fact {
-      case .text: codes.append(identity)
+      case .text(let start, let end, _): codes.append(Pattern.Code(start: start, end: end, identity: identity))
       case .stack: stacks.append(identity.flags)
       case .notCode: break
       }
     }
-    return (codes.count == 1 ? codes[0] : nil, stacks.count == 1 ? stacks[0] : nil)
+    return (codes, stacks.count == 1 ? stacks[0] : nil)
   }
 
   private mutating func made(_ startStack: UInt64) -> Int {
