@@ -75,8 +75,10 @@ extension EndToEnd {
       try Callgate.required()
       let ours = [Repository.root + "/Tests/Benign/programs", Repository.root + "/.build/benign"]
       let mounts = (["/usr", "/etc"] + ours).flatMap { ["-v", "\($0):\($0):ro"] }
+      // Not /tmp: the sources may lie there.
+      let place = ["--tmpfs", "/scratch:exec,mode=1777", "-w", "/scratch"]
       let prefix = engine.run(
-        [], as: Engine.freshName(), .untrusted, annotations: ["dev.callgate.profile=\(row.profile)"], options: mounts + ["-w", "/tmp"])
+        [], as: Engine.freshName(), .untrusted, annotations: ["dev.callgate.profile=\(row.profile)"], options: mounts + place)
       try Callgate.undisturbed { try expectUndisturbed(row, prefix: prefix) }
     }
 

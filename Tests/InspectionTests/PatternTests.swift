@@ -16,7 +16,33 @@ import Wire
     var canary: UInt64?
     var pattern: Pattern?
 
+    /// What each word that is used for what it is means, wherever the process lies: python comes to the same call on one of several ways.
+    var way: [Meaning] {
+      guard let basis = finding.basis else { return [] }
+      return basis.words.filter { $0.low == $0.high && $0.address >= sight.stackPointer }.map { word in
+        Meaning(place: word.address - sight.stackPointer, of: word.low, in: basis.facts, sight.stackPointer, canary)
+      }
+    }
+
     var place: Pattern.Place { Pattern.Place(sight: sight, codeStart: codeStart, canary: canary) }
+  }
+
+  private struct Meaning: Equatable {
+    var place: UInt64
+    /// The mapping's place among those of code, and the distance from its start; -1: from SP; -2: the canary; -3: a number.
+    var kind: Int
+    var value: UInt64 = 0
+
+    init(place: UInt64, of value: UInt64, in facts: [Basis.Fact], _ stackPointer: UInt64, _ canary: UInt64?) {
+      (self.place, kind, self.value) = (place, -3, value)
+      if value == canary { (kind, self.value) = (-2, 0) }
+      var index = 0
+      for case .text(let start, let end, _) in facts {
+        if start...end ~= value { (kind, self.value) = (index, value - start) }
+        index += 1
+      }
+      for case .stack(let start, let end, _) in facts where start..<end ~= value { (kind, self.value) = (-1, value &- stackPointer) }
+    }
   }
 
   private static let mmap: Int32 = 9
@@ -67,7 +93,7 @@ import Wire
       guard let pattern = first.pattern, let expected = second.finding.basis, second.pattern != nil else { continue }
       #expect(first.sight.stackPointer != second.sight.stackPointer && first.codeStart != second.codeStart, "nothing is where it was")
       // The kernel puts the stack at any multiple of 16; environment and arguments are the same.
-      guard first.pattern?.key == second.pattern?.key else { continue }
+      guard first.pattern?.key == second.pattern?.key, first.way == second.way else { continue }
       let words = Dictionary(expected.words.map { ($0.address &- second.sight.stackPointer, $0) }, uniquingKeysWith: { first, _ in first })
       let isOwn = { (word: Basis.Word) in word.address >= second.sight.stackPointer || word.address == Self.placeOfCanary(second.sight) }
       // Where an earlier call has left another kind of word below SP than before, it is no match, and the process is inspected.
