@@ -103,11 +103,12 @@ package final class Pattern {
       case .text(let start, let end, _):
         guard codes.contains(where: { $0.start == start && $0.end == end }) else { return nil }
         texts += 1
+      // What comes from the inspector may be anything.
       case .stack(let start, let end, let without):
-        guard without.isEmpty, stack == nil else { return nil }
+        guard without.isEmpty, stack == nil, start < end else { return nil }
         stack = start..<end
       case .notCode(let address):
-        let holding = basis.words.indices.filter { basis.words[$0].low...basis.words[$0].high ~= address }
+        let holding = basis.words.indices.filter { basis.words[$0].low <= address && address <= basis.words[$0].high }
         guard anyAddress == nil, holding.count == 1, case let word = basis.words[holding[0]], word.low == word.high,
           word.address < sight.stackPointer, sight.stackPointer - word.address <= UInt64(Trail.belowLimit),
           // A basis lists the words that are used for what they are first, from the lowest up: this one is not of them.
@@ -117,7 +118,8 @@ package final class Pattern {
       }
     }
     let placeOfCanary = sight.threadPointer &+ Trail.canaryOffset
-    guard let stack, texts == codes.count, let own = codes.firstIndex(where: { $0.start..<$0.end ~= sight.instruction &- 1 }),
+    guard let stack, texts == codes.count,
+      let own = codes.firstIndex(where: { $0.start < sight.instruction && sight.instruction <= $0.end }),
       stack.contains(sight.stackPointer), !stack.contains(placeOfCanary)
     else { return nil }
     var ordered = codes
@@ -128,7 +130,8 @@ package final class Pattern {
     var reach = 0
     for word in basis.words {
       if stack.contains(word.address) {
-        if word.address >= sight.stackPointer { reach = max(reach, Int(clamping: word.address - sight.stackPointer) + 8) }
+        guard word.address < sight.stackPointer || word.address - sight.stackPointer <= UInt64(Trail.reachLimit) else { return nil }
+        if word.address >= sight.stackPointer { reach = max(reach, Int(word.address - sight.stackPointer) + 8) }
       } else {
         guard sight.threadPointer != 0, word.address == placeOfCanary, word.low == word.high, Pattern.noAddresses.contains(word.low) else {
           return nil
@@ -180,7 +183,7 @@ package final class Pattern {
     guard stackMove % 16 == 0, (sight.threadPointer != 0) == key.hasThreadPointer, sight.isFirst,
       let anyValue = known(at: anyAddress, word), let codes = codes(from: place.codeStart, word)
     else { return nil }
-    let (start, size) = (stack.lowerBound &+ stackMove, UInt64(stack.count))
+    let (start, size) = (stack.lowerBound &+ stackMove, stack.upperBound - stack.lowerBound)
     guard start <= UInt64.max - size, case let stack = start..<(start + size), Pattern.areApart(codes, stack),
       !stack.contains(sight.threadPointer &+ Trail.canaryOffset)
     else { return nil }
