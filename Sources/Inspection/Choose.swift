@@ -46,6 +46,9 @@ extension Walk {
       if try above.image.isSignalTrampoline(above.address, .returned, budget: &budget) { return .likely }
       if try above.image.isCoroutineStart(above.address, budget: &budget) { return .likely }
       return try above.image.mayFollowCall(above.address) ? .likely : nil
-    } catch { return nil }
+    } catch {
+      resting.giveUp()
+      return nil
+    }
   }
 }

@@ -42,6 +42,8 @@ struct Modules {
   private var last = 0
   /// Addresses at which no code was found, and of each why.
   private(set) var misses: [(address: UInt64, mapping: Mapping?)] = []
+  /// What is mapped at some address could not be found out.
+  private(set) var hasFailed = false
 
   /// The mappings that code was found in, with their images.
   var found: [(Mapping, Image?)] { known.map { ($0.mapping, $0.image) } }
@@ -82,7 +84,10 @@ struct Modules {
         return .objection(.notImageText(.nothing), module: nil)
       }
       found = answer
-    } catch { return .unknown(.unreadableImage, module: nil) }
+    } catch {
+      hasFailed = true
+      return .unknown(.unreadableImage, module: nil)
+    }
     if found.problem != nil { misses.append((address, found.mapping)) }
     switch found.problem {
     case .objection(let reason): return .objection(reason, module: found.module)

@@ -45,6 +45,8 @@ extension Walk {
     while first < parts.count {
       let start = parts[first].page
       guard let mapping = try codeMapping(at: start, in: &space) else {
+        // Elsewhere a file may be mapped there.
+        resting.giveUp()
         first += 1
         continue
       }
@@ -56,7 +58,11 @@ extension Walk {
       let own = try space.ownPages(from: start, count: Int((parts[end - 1].page - start) / Walk.pageBytes) + 1)
       // What is compared may change; a mapping without pages of its own gets none unnoticed.
       if own?.isEmpty != true { resting.giveUp() }
-      if !modules.knows(mapping) { rest(onPart: mapping, of: trail[parts[first].place].code.image) }
+      var last: UInt16?
+      for part in parts[first..<end] where trail.steps[part.place].module != last {
+        last = trail.steps[part.place].module
+        rest(onPart: mapping, of: trail[part.place].code.image)
+      }
       for part in parts[first..<end] where own?.contains(Int((part.page - start) / Walk.pageBytes)) ?? true {
         if try isChanged(part.page, of: trail[part.place].code.image, in: mapping, &space) {
           object(.text, .changedPage, frame: list(trail[part.place]))

@@ -42,7 +42,10 @@ extension Walk {
   mutating func judgeResidue(in space: inout some AddressSpace) {
     do throws(Stop) {
       if let reason = try residue(in: &space) { object(.residue, reason, frame: trail[0].listed) }
-    } catch {}
+    } catch {
+      // That something could not be read is listed nowhere: elsewhere, or later, it may be.
+      resting.giveUp()
+    }
   }
 
   private mutating func residue(in space: inout some AddressSpace) throws(Stop) -> Reason? {
@@ -53,8 +56,13 @@ extension Walk {
     guard callee.place.arrival == .trapped, caller.place.arrival == .returned, !caller.followsMadeCode else { return nil }
     let words = try below(cfa - 16, count: Walk.chainWords + 1, in: &space)
     rest(onWord: words[0], at: cfa - 16)
+    // An address in the function leads here, one at which no code lies does not: both are told apart where the function is in one mapping.
+    let region = modules.region(at: callee.place.instruction &- 1)
+    if region?.contains(start.value &+ callee.bias) != true { resting.giveUp() }
     let isReturn = leadsHere(words[0], to: callee)
     if !isReturn, try !isGadget(words[0], .jumping, in: &space) { return nil }
+    // What is asked now leads through addresses that are computed, to whatever is mapped there, or is not. Few calls come so far.
+    resting.giveUp()
     for index in 1..<words.count { rest(onWord: words[index], at: cfa - 16 - UInt64(8 * index)) }
     guard try leavesWord(callee, from: start), try !isOfDeadSignalFrame(cfa - 16, in: &space) else { return nil }
     let isDirect = try isCalledDirectly(callee, by: caller, in: &space)

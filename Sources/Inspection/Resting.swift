@@ -205,6 +205,7 @@ extension Walk {
   /// What the finding rests on, now that it is made; nil where that cannot be told whole.
   func basis() -> Basis? {
     var resting = resting
+    if modules.hasFailed { resting.giveUp() }
     for (mapping, image) in modules.found where mapping.isExecutable { resting.use(code: mapping, of: image) }
     for (address, mapping) in modules.misses {
       if mapping?.isExecutable == true { resting.giveUp() } else { resting.use(.notCode(address)) }

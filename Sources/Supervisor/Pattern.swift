@@ -8,7 +8,9 @@ package import Wire
 /// stack by their distances from one another and modulo 16, and the thread's canary by its being equal to words of the stack, or not. So in a
 /// process in which each of the mappings and the stack lie elsewhere, at distances that keep the alignment, and which has another canary, it takes
 /// the same steps, if every word means what it meant: an address in the same mapping at the same distance, one in the stack, the canary, or
-/// the same value, which lies in none of them, neither here nor there. No canary is taken for one that could be an address.
+/// the same value, which lies in none of them, neither here nor there. No canary is taken for one that could be an address. What an inspection
+/// relates by the distance between two mappings are parts of one file: of these a pattern has one. Whatever else lies at addresses that it
+/// computes, the basis does not list, and it gives up.
 ///
 /// Of one word the value does not matter: below SP an earlier call has left an address at which no code lies (`residue`). Whichever it is in
 /// the other process, if no code lies there either, the inspection takes the same step.
@@ -84,6 +86,8 @@ package final class Pattern {
   var size: Int { basis.words.count }
 
   private static let maxCodes = 8
+  /// As far as a glance reaches, whatever page SP lies on.
+  private static let reachLimit = Trail.reachLimit - 4096 - 8
   private static let pageMask: UInt64 = 4095
   /// No address of a process is as high (Documentation/arch/x86/x86_64/mm.rst, with five levels of page tables).
   private static let addressLimit: UInt64 = 1 << 56
@@ -122,15 +126,17 @@ package final class Pattern {
       let own = codes.firstIndex(where: { $0.start < sight.instruction && sight.instruction <= $0.end }),
       stack.contains(sight.stackPointer), !stack.contains(placeOfCanary)
     else { return nil }
+    // Signal frames and Go's stacks are aligned by more than 16.
+    guard finding.sources[.signalFrame] == 0, finding.sources[.pclntab] == 0 else { return nil }
     var ordered = codes
     ordered.swapAt(0, own)
-    guard Pattern.areApart(ordered, stack) else { return nil }
+    guard Pattern.areApart(ordered, stack), Pattern.areOfDifferentFiles(ordered) else { return nil }
 
     var canary: UInt64?
     var reach = 0
     for word in basis.words {
       if stack.contains(word.address) {
-        guard word.address < sight.stackPointer || word.address - sight.stackPointer <= UInt64(Trail.reachLimit) else { return nil }
+        guard word.address < sight.stackPointer || word.address - sight.stackPointer <= UInt64(Pattern.reachLimit) else { return nil }
         if word.address >= sight.stackPointer { reach = max(reach, Int(word.address - sight.stackPointer) + 8) }
       } else {
         guard sight.threadPointer != 0, word.address == placeOfCanary, word.low == word.high, Pattern.noAddresses.contains(word.low) else {
@@ -166,6 +172,12 @@ package final class Pattern {
     self.reach = reach
     stackPointer = sight.stackPointer
     key = Pattern.Key(sight, code: ordered[0])
+  }
+
+  private static func areOfDifferentFiles(_ codes: [Code]) -> Bool {
+    codes.indices.allSatisfy { index in
+      !codes[..<index].contains { $0.identity.device == codes[index].identity.device && $0.identity.inode == codes[index].identity.inode }
+    }
   }
 
   /// What is in one of them is in no other, and no address is the end of one and the start of another.
@@ -257,16 +269,23 @@ package final class Pattern {
       return value
     }
 
+    func isCode(_ address: UInt64) -> Bool { codes.contains { $0.here.contains(address) } }
+
+    /// nil where one of its addresses lies elsewhere than it should.
     func callAsFunction(_ outermost: Outermost) -> Outermost? {
-      guard let stackPointer = self(outermost.stackPointer) else { return nil }
-      var links: [Link] = []
+      // SP may be the stack's end.
+      guard stack.here.lowerBound <= outermost.stackPointer, outermost.stackPointer <= stack.here.upperBound else { return nil }
+      var moved = outermost
+      moved.stackPointer = stack.there.lowerBound &+ (outermost.stackPointer - stack.here.lowerBound)
+      moved.links = []
       for link in outermost.links {
-        guard let slot = self(link.slot), let returnAddress = self(link.returnAddress), let function = self(link.function) else {
-          return nil
-        }
-        links.append(Link(slot: slot, returnAddress: returnAddress, function: function))
+        guard stack.here.contains(link.slot), isCode(link.returnAddress), link.function == 0 || isCode(link.function),
+          let slot = self(link.slot), let returnAddress = self(link.returnAddress),
+          let function = link.function == 0 ? 0 : self(link.function)
+        else { return nil }
+        moved.links.append(Link(slot: slot, returnAddress: returnAddress, function: function))
       }
-      return Outermost(stackPointer: stackPointer, links: links, isInLoader: outermost.isInLoader)
+      return moved
     }
   }
 }

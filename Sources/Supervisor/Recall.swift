@@ -40,7 +40,8 @@ struct Recall {
   }
 
   private static let maxThreads = 4096
-  /// Of a program: the dynamic loader's, and what it needs itself to be ready, which is the same each time.
+  /// Of a process, since it was made or has executed a program: the dynamic loader's calls, and those that it makes itself until it is ready,
+  /// which are the same each time.
   private static let startingCalls = 256
   /// More than a trail needs: the next one may reach further.
   private static let granule = 1024

@@ -24,7 +24,8 @@ struct ArraySpace: AddressSpace {
   }
 
   init(file: [UInt8], codeBytes: Int, words: [UInt64]) {
-    do throws(ELFError) { self.image = try Image(Source(file)) } catch { self.image = nil }
+    // With a time of change, as a file on a disk has it: without one a finding has no basis.
+    do throws(ELFError) { self.image = try Image(Source(file), changed: 1) } catch { self.image = nil }
     var stack = words.flatMap { le($0) }
     stack += [UInt8](repeating: 0, count: Int(ArraySpace.stackBytes) - stack.count)
     memory = [(ArraySpace.stackStart, stack)]

@@ -63,7 +63,9 @@ import Wire
         var codes: [Pattern.Code] = []
         for case .text(let start, let end, _) in basis.facts {
           if start..<end ~= sight.instruction { entry.codeStart = start }
-          codes.append(Pattern.Code(start: start, end: end, identity: Self.code))
+          var code = Self.code
+          code.inode += UInt64(codes.count)
+          codes.append(Pattern.Code(start: start, end: end, identity: code))
         }
         entry.texts = codes.count
         entry.canary = basis.words.first { $0.address == Self.placeOfCanary(sight) }?.low

@@ -28,18 +28,54 @@ import Wire
 
   /// The reason of `residue`, where `below` are the words below the leaf's SP, the nearest to it first. `table` is what the PLT's entry reads.
   private func residue(_ below: [UInt64], in image: SampleImage = ResidueTests.image, table: UInt64 = leaf) -> Reason? {
+    finding(below, in: image, table: table).violations.first { $0.check == .residue }?.reason
+  }
+
+  private func finding(
+    _ below: [UInt64], in image: SampleImage = ResidueTests.image, table: UInt64 = leaf, change: (inout ArraySpace) -> Void = { _ in }
+  ) -> Finding {
     let words = [ResidueTests.code + 0x29, 1, 2, 3, ResidueTests.code + 0x10]
     let before = Int((ResidueTests.stackPointer - ArraySpace.stackStart) / 8)
     let all = [UInt64](repeating: 0, count: before - below.count) + below.reversed() + words
     var space = ArraySpace(image, words: all)
     space.memory.append((ResidueTests.table, le(table)))
     var snapshot = Snapshot()
+    snapshot.number = 59
     snapshot.instruction = ResidueTests.code + 0x47
     snapshot.registers[Registers.rsp] = ResidueTests.stackPointer
     snapshot.startStack = ArraySpace.startStack
     snapshot.threadPointer = 0x1000
     snapshot.borrowsMemory = false
-    return inspect(snapshot, in: &space).violations.first { $0.check == .residue }?.reason
+    change(&space)
+    return inspect(snapshot, in: &space)
+  }
+
+  /// What a basis does not list must not decide.
+  @Test func `a finding that rests on what could not be seen is not repeated`() {
+    let usual = finding([17])
+    #expect(usual.isClean && usual.basis != nil, "\(usual.violations) \(String(describing: usual.unknown))")
+    let unseen = finding([17]) { space in
+      let bytes = space.memory[0].bytes
+      let above = Int(ResidueTests.stackPointer - ArraySpace.stackStart)
+      space.memory[0] = (ResidueTests.stackPointer, Array(bytes[above...]))
+    }
+    #expect(unseen.isClean && unseen.basis == nil, "the words below SP")
+    // Whether the call is direct is looked up at addresses that are computed.
+    let called = finding([ResidueTests.leaf], in: calling([0x0f, 0x1f, 0, 0xff, 0xd0]))
+    #expect(called.violations.allSatisfy { $0.check != .residue } && called.basis == nil)
+  }
+
+  /// The start of a function that is not mapped: an address there is no code, and leads to the function all the same.
+  @Test func `a function that is mapped in part makes no basis`() {
+    let part = finding([17]) { space in
+      let code = space.mappings[0]
+      var rest = code
+      rest.start = ResidueTests.code + 0x42
+      rest.fileOffset = code.fileOffset + 0x42
+      space.mappings[0].end = ResidueTests.code + 0x42
+      space.mappings.append(rest)
+    }
+    #expect(part.basis == nil)
   }
 
   /// The middle's call, five bytes of it.

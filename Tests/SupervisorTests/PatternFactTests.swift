@@ -34,14 +34,25 @@ import Wire
 
   private static func codes(_ basis: Basis) -> [Pattern.Code] {
     var codes: [Pattern.Code] = []
-    for case .text(let start, let end, _) in basis.facts { codes.append(Pattern.Code(start: start, end: end, identity: code)) }
+    for case .text(let start, let end, _) in basis.facts {
+      var identity = code
+      identity.inode += UInt64(codes.count)
+      codes.append(Pattern.Code(start: start, end: end, identity: identity))
+    }
     return codes
   }
 
-  private static func pattern(of basis: Basis, at sight: Sight = sight()) -> Pattern? {
+  private static func finding() -> Finding {
     var finding = Finding()
     finding.outermost = Outermost(stackPointer: stackPointer + 0x700, links: [], isInLoader: true)
-    return Pattern(finding, basis, of: "mprotect", at: sight, register: { _ in 0 }, codes: codes(basis), stackFlags: 3)
+    return finding
+  }
+
+  private static func pattern(
+    of basis: Basis, at sight: Sight = sight(), codes: [Pattern.Code]? = nil, _ finding: Finding = finding()
+  ) -> Pattern? {
+    Pattern(
+      finding, basis, of: "mprotect", at: sight, register: { _ in 0 }, codes: codes ?? Self.codes(basis), stackFlags: 3)
   }
 
   @Test func `what an earlier call left may be any address, but is looked up`() throws {
@@ -171,6 +182,46 @@ import Wire
     var basis = Self.basisOfTwo()
     basis.words[0].address = Self.stackPointer + 0x128
     #expect(Self.pattern(of: basis, at: onStack) == nil)
+  }
+
+  @Test func `two mappings of one file make no pattern`() {
+    var codes = Self.codes(Self.basisOfTwo())
+    codes[1].identity = codes[0].identity
+    codes[1].identity.offset += 16
+    #expect(Self.pattern(of: Self.basisOfTwo(), codes: codes) == nil)
+  }
+
+  @Test func `neither signal frames nor Go's make a pattern`() {
+    for source in [FrameSource.signalFrame, .pclntab] {
+      var finding = Self.finding()
+      finding.sources[source] = 1
+      #expect(Self.pattern(of: Self.basisOfTwo(), finding) == nil)
+    }
+  }
+
+  @Test func `where the chain ended is moved, if it lies where it should`() throws {
+    let there = There()
+    func moved(_ link: Link, _ stackPointer: UInt64 = Self.stackPointer + 0x801) throws -> Outermost? {
+      var finding = Self.finding()
+      finding.outermost = Outermost(stackPointer: stackPointer, links: [link], isInLoader: false)
+      let pattern = try #require(Self.pattern(of: Self.basisOfTwo(), finding))
+      return there.moved(pattern)?.finding.outermost
+    }
+    let link = Link(slot: Self.stackPointer + 0x28, returnAddress: Self.programStart + 0x40, function: Self.programStart + 0x20)
+    let outermost = try #require(try moved(link))
+    #expect(outermost.stackPointer == there.place.sight.stackPointer + 0x801, "SP may be the stack's end")
+    let expected = Link(
+      slot: there.place.sight.stackPointer + 0x28, returnAddress: there.program + 0x40, function: there.program + 0x20)
+    #expect(outermost.links == [expected])
+    var other = link
+    other.function = 0
+    #expect(try moved(other)?.links.first?.function == 0)
+    for change in [\Link.slot, \.returnAddress, \.function] {
+      other = link
+      other[keyPath: change] = Self.somewhere
+      #expect(try moved(other) == nil)
+    }
+    #expect(try moved(link, Self.stackPointer + 0x802) == nil)
   }
 
   @Test func `files that adjoin, and one that no word points into, make no pattern`() {
