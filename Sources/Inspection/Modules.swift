@@ -55,8 +55,6 @@ struct Modules {
     }
   }
 
-  func knows(_ mapping: Mapping) -> Bool { known.contains { $0.mapping == mapping && $0.problem == nil } }
-
   /// The region of code that holds `address`, where that was met before.
   func region(at address: UInt64) -> Region? {
     for region in regions where region.contains(address) { return region }

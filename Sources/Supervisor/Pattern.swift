@@ -75,7 +75,6 @@ package final class Pattern {
   private let anchors: [Int]
   private let stack: Range<UInt64>
   let stackFlags: UInt64
-  let outermost: Outermost
   private let canary: UInt64?
   /// Of the word of which the value does not matter: its place among the basis's.
   private let anyAddress: Int?
@@ -98,7 +97,7 @@ package final class Pattern {
   package init?(
     _ finding: Finding, _ basis: Basis, of syscall: String, at sight: Sight, register: (Int) -> UInt64, codes: [Code], stackFlags: UInt64
   ) {
-    guard sight.isFirst, let outermost = finding.outermost, codes.count <= Pattern.maxCodes else { return nil }
+    guard sight.isFirst, finding.outermost != nil, codes.count <= Pattern.maxCodes else { return nil }
     var stack: Range<UInt64>?
     var anyAddress: Int?
     var texts = 0
@@ -166,7 +165,6 @@ package final class Pattern {
     self.anchors = anchors
     self.stack = stack
     self.stackFlags = stackFlags
-    self.outermost = outermost
     self.canary = canary
     self.anyAddress = anyAddress
     self.reach = reach
@@ -193,8 +191,10 @@ package final class Pattern {
     let sight = place.sight
     let stackMove = sight.stackPointer &- stackPointer
     guard stackMove % 16 == 0, (sight.threadPointer != 0) == key.hasThreadPointer, sight.isFirst,
-      let anyValue = known(at: anyAddress, word), let codes = codes(from: place.codeStart, word)
+      let codes = codes(from: place.codeStart, word)
     else { return nil }
+    let anyValue = anyAddress.flatMap { known(at: $0, word) }
+    if anyAddress != nil, anyValue == nil { return nil }
     let (start, size) = (stack.lowerBound &+ stackMove, stack.upperBound - stack.lowerBound)
     guard start <= UInt64.max - size, case let stack = start..<(start + size), Pattern.areApart(codes, stack),
       !stack.contains(sight.threadPointer &+ Trail.canaryOffset)
@@ -207,7 +207,7 @@ package final class Pattern {
     var basis = basis
     for index in basis.words.indices {
       let word = basis.words[index]
-      if index == anyAddress {
+      if index == anyAddress, let anyValue {
         basis.words[index] = Basis.Word(address: word.address &+ stackMove, low: anyValue, high: anyValue)
         continue
       }
@@ -221,7 +221,7 @@ package final class Pattern {
         guard let which = self.codes.firstIndex(where: { $0.start == start }) else { return nil }
         basis.facts[index] = .text(start: codes[which].start, end: codes[which].end, changed: changed)
       case .stack: basis.facts[index] = .stack(start: stack.lowerBound, end: stack.upperBound, without: [])
-      case .notCode: basis.facts[index] = .notCode(anyValue)
+      case .notCode(let address): basis.facts[index] = .notCode(anyValue ?? address)
       }
     }
     var registers = registers
@@ -229,16 +229,15 @@ package final class Pattern {
       guard let value = moving(registers[number]) else { return nil }
       registers[number] = value
     }
-    guard let outermost = moving(outermost) else { return nil }
+    guard let outermost = finding.outermost.flatMap({ moving($0) }) else { return nil }
     var finding = finding
     finding.outermost = outermost
     return Moved(finding: finding, basis: basis, registers: registers, codes: codes)
   }
 
-  /// What lies there in the other process; 0 where nothing is asked.
-  private func known(at index: Int?, _ word: (Int) -> UInt64?) -> UInt64? {
-    guard let index else { return 0 }
-    return word(Int(truncatingIfNeeded: basis.words[index].address &- stackPointer))
+  /// What lies there in the other process.
+  private func known(at index: Int, _ word: (Int) -> UInt64?) -> UInt64? {
+    word(Int(truncatingIfNeeded: basis.words[index].address &- stackPointer))
   }
 
   /// Where the mappings are there: the first at `start`, each of the others where the word that points into it says.
